@@ -1,0 +1,1 @@
+"""The front desk: requests, people, channels. It holds no cloud power."""

@@ -1,0 +1,1 @@
+"""Who may borrow what, from one TOML text. Pure: no IO, no clock."""

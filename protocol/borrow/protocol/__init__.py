@@ -1,0 +1,1 @@
+"""The language of Borrow: messages, signatures, lifecycles and errors. Pure: no IO, no clock."""
