@@ -11,7 +11,7 @@ _SHAPE = re.compile(r"(?:(\d{1,4})d)?(?:(\d{1,4})h)?(?:(\d{1,5})m)?(?:(\d{1,6})s
 
 
 def parse_duration(text: str) -> int:
-    """Seconds in `text`. Raises Misconfigured for anything but `7d`, `4h`, `15m`, `90s` or a mix."""
+    """Seconds in `text`. Raises Misconfigured unless like `7d`, `4h`, `90s` or a mix."""
     match = _SHAPE.fullmatch(text)
     if not text or match is None:
         raise Misconfigured(
