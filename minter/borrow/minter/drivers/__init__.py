@@ -1,0 +1,1 @@
+"""Cloud drivers of the minter: one file each behind `base.Driver`."""
