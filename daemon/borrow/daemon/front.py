@@ -1,0 +1,375 @@
+"""The door of the endpoint: who may connect, how many, and how long a request may take to arrive.
+
+One small `asyncio.Protocol` stands in front of aiohttp. In the order of its checks:
+
+1. the peer is on the loopback (a routed or aliased address is not),
+2. its socket was made by our own user, says the kernel, and still exists,
+3. there is room: so many connections in all, and of one process,
+4. a whole head arrives in time and within its size.
+
+Then it hands the connection to aiohttp for good (`set_protocol`), whose `guard` middleware judges
+the request itself. The door refuses by closing, says nothing and keeps no byte of what it read;
+every *answer* that refuses is aiohttp's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import os
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from borrow.daemon.caller import pids_of_inodes
+from borrow.daemon.peer import Peer, PeerSource
+
+if TYPE_CHECKING:
+    from aiohttp import web
+    from typing_extensions import override
+else:
+
+    def override(method):  # `typing` has its own from Python 3.12
+        return method
+
+
+logger = logging.getLogger(__name__)
+
+OnReject = Callable[[str, int | None], None]
+Census = Callable[[Collection[int], int], Mapping[int, int]]
+
+# Bytes. SDKs send 300 to 900; bearers and tokens stay below 1 KiB.
+MAX_HEAD: Final = 16 * 1024
+
+# Seconds an idle or half-sent later request may keep a connection: aiohttp's only header deadline.
+KEEPALIVE: Final = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one door grants. Only our own user gets in, so `total` is also the cap per user."""
+
+    header_seconds: float = 3.0
+    max_head: int = MAX_HEAD
+    total: int = 256
+    per_process: int = 64
+    # Connections that may wait for the census while `per_process` is in question. With `total`
+    # they stay below the 1,024 open files that systems give by default.
+    waiting: int = 512
+
+
+@dataclass(frozen=True, slots=True)
+class _No:
+    reason: str
+    uid: int | None = None
+
+
+class Door:
+    """The protocol factory for `create_server`, and what all its connections share.
+
+    `on_reject(reason, uid)` is called for each refusal; the caller limits its rate. Reasons:
+    `remote`, `unknown`, `uid`, `limit`, `slow`, `big`. `hand_over` makes aiohttp's protocol for
+    an admitted connection. `uid` is the only user served; root is another user unless
+    `allow_root` (a socket that root made and gave away is still root's, A23).
+    """
+
+    def __init__(
+        self,
+        peers: PeerSource,
+        hand_over: Callable[[], asyncio.Protocol],
+        *,
+        uid: int,
+        limits: Limits | None = None,
+        allow_root: bool = False,
+        on_reject: OnReject | None = None,
+        census: Census = pids_of_inodes,
+    ) -> None:
+        self.refused: Counter[str] = Counter()
+        self.admitted = 0
+        self.limits = limits or Limits()
+        self.hand_over = hand_over
+        self._peers = peers
+        self._uid = uid
+        self._allow_root = allow_root
+        self._on_reject = on_reject
+        self._census = census
+        self._open: dict[asyncio.Transport, int] = {}  # admitted, oldest first, to their inode
+        self._waiting: dict[Visitor, None] = {}  # ask the census first
+        self._counting: asyncio.Future[Mapping[int, int]] | None = None
+
+    def __call__(self) -> Visitor:
+        return Visitor(self)
+
+    @property
+    def open_connections(self) -> int:
+        self._forget_closed()
+        return len(self._open)
+
+    def abort_all(self) -> None:
+        """At shutdown, before aiohttp's clean-up, which would wait for every held call."""
+        for transport in list(self._open):
+            transport.abort()
+        for visitor in list(self._waiting):
+            visitor.transport.abort()
+        self._open.clear()
+        self._waiting.clear()
+
+    def whois(self, transport: asyncio.Transport) -> Peer | None:
+        """The peer of a connection that is open now, without asking the kernel again."""
+        inode = self._open.get(transport, 0)
+        return Peer(self._uid, inode) if inode else None
+
+    # -- called by Visitor ----------------------------------------------------------------------
+
+    def receive(self, visitor: Visitor) -> None:
+        """Steps 1 to 3 for a new connection: refuse it, admit it, or let it wait for a count."""
+        verdict = self._examine(visitor.transport)
+        if isinstance(verdict, _No):
+            self.refuse(visitor.transport, verdict.reason, verdict.uid)
+            return
+        visitor.inode = verdict
+        self._forget_closed()
+        if len(self._open) < self.limits.per_process:
+            self._admit(visitor)
+        elif len(self._open) >= self.limits.total or len(self._waiting) >= self.limits.waiting:
+            self.refuse(visitor.transport, "limit", self._uid)
+        else:
+            self._waiting[visitor] = None
+            self._start_census()
+
+    def _examine(self, transport: asyncio.Transport) -> _No | int:
+        """The inode of a socket that may come in (0 where the system does not tell)."""
+        client, server = _ends(transport)
+        if client is None or server is None or not is_loopback(client[0]):
+            return _No("remote")
+        if not self._peers.gives_uid:
+            return 0
+        peer = self._peers.lookup(client, server)
+        if peer is None or peer.inode == 0:
+            return _No("unknown")
+        return _No("uid", peer.uid) if self.is_stranger(peer.uid) else peer.inode
+
+    def is_stranger(self, uid: int) -> bool:
+        return uid != self._uid and not (self._allow_root and uid == 0)
+
+    def refuse(self, transport: asyncio.Transport, reason: str, uid: int | None = None) -> None:
+        self._open.pop(transport, None)
+        transport.abort()
+        self.refused[reason] += 1
+        if self._on_reject is not None:
+            self._on_reject(reason, uid)
+
+    def forget(self, visitor: Visitor) -> None:
+        self._waiting.pop(visitor, None)
+        self._open.pop(visitor.transport, None)
+
+    # -- room ------------------------------------------------------------------------------------
+
+    def _admit(self, visitor: Visitor) -> None:
+        self.admitted += 1
+        self._open[visitor.transport] = visitor.inode
+        visitor.enter()
+
+    def _forget_closed(self) -> None:
+        # After the hand-over nobody tells the door that a connection ended; looking costs
+        # microseconds, as there are at most `total`.
+        for transport in [each for each in self._open if each.is_closing()]:
+            del self._open[transport]
+
+    def _start_census(self) -> None:
+        """Find out which process holds each connection: one pass over /proc, in a thread.
+
+        Below `per_process` connections nobody can be over the cap, so this never runs in ordinary
+        use. One pass for all who wait keeps a flood from buying more than one pass at a time.
+        """
+        if self._counting is not None:
+            return
+        inodes = {inode for inode in self._open.values() if inode}
+        inodes.update(visitor.inode for visitor in self._waiting if visitor.inode)
+        asked = list(self._waiting)
+        loop = asyncio.get_running_loop()
+        self._counting = loop.run_in_executor(None, self._census, inodes, self._uid)
+        self._counting.add_done_callback(lambda done: self._after_census(done, asked))
+
+    def _after_census(self, done: asyncio.Future[Mapping[int, int]], asked: list[Visitor]) -> None:
+        self._counting = None
+        if done.cancelled():
+            return
+        if (failure := done.exception()) is not None:
+            logger.warning("connections could not be counted", extra={"cause": repr(failure)})
+        holders: Mapping[int, int] = {} if failure else done.result()
+        self._forget_closed()
+        # Sockets whose holder is not found are counted together: hiding buys no more room.
+        held = Counter(holders.get(inode, 0) for inode in self._open.values())
+        for visitor in asked:
+            if self._waiting.pop(visitor, visitor) is visitor or visitor.transport.is_closing():
+                continue  # gone, or cut at its deadline, meanwhile
+            pid = holders.get(visitor.inode, 0)
+            if held[pid] >= self.limits.per_process or len(self._open) >= self.limits.total:
+                self.refuse(visitor.transport, "limit", self._uid)
+            else:
+                held[pid] += 1
+                self._admit(visitor)
+        if self._waiting:
+            self._start_census()
+
+
+class Visitor(asyncio.Protocol):
+    """One connection until its first head is complete (step 4); then aiohttp's."""
+
+    __slots__ = ("_buffer", "_deadline", "_door", "_entered", "inode", "transport")
+
+    transport: asyncio.Transport
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+        self._buffer = b""
+        self._entered = False
+        self._deadline: asyncio.TimerHandle | None = None
+        self.inode = 0
+
+    @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)  # TCP is
+        self._door.receive(self)
+        if not self.transport.is_closing():
+            self._deadline = asyncio.get_running_loop().call_later(
+                self._door.limits.header_seconds, self._door.refuse, self.transport, "slow"
+            )
+
+    def enter(self) -> None:
+        """The door has room for us; a head that came in the meantime goes through."""
+        self._entered = True
+        self._pass_on()
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        if self.transport.is_closing():
+            return  # refused in connection_made; a read may have been queued already
+        self._buffer += data
+        if len(self._buffer) > self._door.limits.max_head and not _is_complete(
+            self._buffer[: self._door.limits.max_head]
+        ):
+            self._door.refuse(self.transport, "big")
+            return
+        self._pass_on()
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_deadline()
+        self._door.forget(self)
+
+    def _pass_on(self) -> None:
+        if not self._entered or not (self._buffer and _is_complete(self._buffer)):
+            return
+        self._stop_deadline()
+        data, self._buffer = self._buffer, b""
+        handler = self._door.hand_over()
+        self.transport.set_protocol(handler)
+        handler.connection_made(self.transport)
+        handler.data_received(data)
+
+    def _stop_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _is_complete(data: bytes) -> bool:
+    """True if aiohttp has all it needs to judge the head, be it only to say that it is none.
+
+    A first byte that starts no method (a TLS hello) is refused at once, not at the deadline.
+    """
+    return not b"A" <= data[:1] <= b"Z" or b"\r\n\r\n" in data or b"\n\n" in data
+
+
+def _ends(
+    transport: asyncio.Transport,
+) -> tuple[tuple[str, int] | None, tuple[str, int] | None]:
+    client = transport.get_extra_info("peername")
+    server = transport.get_extra_info("sockname")
+    if not client or not server:
+        return None, None  # gone before it was accepted
+    return (client[0], client[1]), (server[0], server[1])
+
+
+# -- aiohttp behind the door ---------------------------------------------------------------------
+
+
+def aiohttp_handlers(
+    server: web.Server, *, keepalive: float = KEEPALIVE
+) -> Callable[[], asyncio.Protocol]:
+    """A `hand_over` for the server of an `AppRunner` (made with `handler_cancellation=True`)."""
+    from aiohttp import web  # late: the daemon listens before it has imported aiohttp
+
+    class Handler(web.RequestHandler):
+        """aiohttp's handler; only what it says and logs about a broken request is ours.
+
+        aiohttp repeats the offending header line in its 400 and in its log, and a token leaked
+        that way.
+        """
+
+        __slots__ = ()
+
+        @override
+        def handle_error(
+            self,
+            request: web.BaseRequest,
+            status: int = 500,
+            exc: BaseException | None = None,
+            message: str | None = None,
+        ) -> web.StreamResponse:
+            logger.warning(
+                "request failed" if status >= 500 else "request not understood",
+                extra={"status": status, "kind": type(exc).__name__},
+            )
+            if request.writer.output_size > 0:
+                raise ConnectionError("an answer had begun")
+            word = "internal" if status >= 500 else "invalid_request"
+            answer = web.json_response(
+                {"error": word}, status=status, headers={"Cache-Control": "no-store"}
+            )
+            answer.force_close()
+            return answer
+
+    quiet = _quiet_logger()
+    loop = asyncio.get_running_loop()
+    options: dict[str, Any] = {
+        "access_log": None,
+        "keepalive_timeout": keepalive,
+        "lingering_time": 1.0,  # seconds; nobody has a body to send us
+        "max_headers": 64,
+        "logger": quiet,
+    }
+    return lambda: Handler(server, loop=loop, **options)
+
+
+def _quiet_logger() -> logging.Logger:
+    """aiohttp logs exceptions with their text, which may quote the request. Ours keeps the kind."""
+
+    def strip(record: logging.LogRecord) -> bool:
+        kind = record.exc_info[0] if record.exc_info else None
+        record.msg, record.args = "http connection failed", ()
+        record.exc_info, record.exc_text, record.stack_info = None, None, None
+        record.kind = kind.__name__ if kind else ""
+        return record.levelno > logging.DEBUG
+
+    # One of its own: its filter must not meet anybody else's records.
+    quiet = logging.Logger("borrow.daemon.http")  # noqa: LOG001 -- see above
+    quiet.addFilter(strip)
+    quiet.parent = logger
+    return quiet
+
+
+def our_uid() -> int:
+    """The uid to serve; -1 where the system has none, and then no peer source gives one either."""
+    return os.getuid() if hasattr(os, "getuid") else -1

@@ -1,0 +1,40 @@
+"""What the daemon asks of the kernel before it holds a secret.
+
+Same-user code may still imitate a caller (SECURITY.md says so), but it does not get to read the
+daemon's memory or environment, attach a debugger, or find its secrets in a core file. Standard
+library only, so that the daemon can call it as its very first act.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+
+_PR_GET_DUMPABLE = 3
+_PR_SET_DUMPABLE = 4
+
+
+def protect_process() -> bool:
+    """Forbid ptrace, /proc reads by equals, and core files. False where the system has no way.
+
+    Raises OSError if the kernel refuses: a daemon that believes it is protected must be.
+    """
+    if sys.platform != "linux":
+        return False
+    import resource  # not on Windows
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    libc = ctypes.CDLL(None, use_errno=True)
+    # Also covers a core_pattern that pipes to a collector, which ignores RLIMIT_CORE.
+    if libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    return not is_dumpable()
+
+
+def is_dumpable() -> bool:
+    """What the kernel says now; the status page shows it rather than what was asked for."""
+    if sys.platform != "linux":
+        return True
+    return bool(ctypes.CDLL(None).prctl(_PR_GET_DUMPABLE, 0, 0, 0, 0) != 0)

@@ -1,0 +1,249 @@
+"""Where the daemon keeps what is its own: state directory, private files, sockets, its port.
+
+Every place is checked before it is used, by the descriptor that is then used: ours, not a symlink,
+closed to others. Anything wider is refused with the mode and the cure rather than repaired: we
+cannot know who read it meanwhile. The port is the same at each start, because it stands in the
+environment of running programs; if somebody else has it, starting fails and says who.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import secrets
+import shlex
+import stat
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Self
+
+from borrow.protocol.errors import BorrowError, Misconfigured, Unavailable
+from borrow.protocol.text import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+# Bytes of a Unix socket's path: `sun_path` is 108 on Linux with its final NUL, 104 on macOS.
+MAX_SOCKET_PATH: Final = 103 if sys.platform == "darwin" else 107
+
+# Bytes. Tokens, keys and settings are far smaller; a larger file is not ours.
+MAX_PRIVATE_FILE: Final = 1 << 20
+
+LOCK_FILE: Final = "daemon.lock"
+
+_FILE_FLAGS: Final = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+_DIR_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def default_state_dir(environ: Mapping[str, str], home: Path) -> Path:
+    """`$BORROW_STATE_DIR`, else the user's data directory. A relative XDG path is void (its spec)."""
+    if chosen := environ.get("BORROW_STATE_DIR"):
+        return Path(chosen).absolute()
+    if sys.platform == "darwin":
+        return home / "Library" / "Application Support" / "borrow"
+    data = Path(environ.get("XDG_DATA_HOME", ""))
+    return (data if data.is_absolute() else home / ".local" / "share") / "borrow"
+
+
+@dataclass(frozen=True, slots=True)
+class StateDir:
+    """A directory that was found to be ours and closed to others."""
+
+    path: Path
+
+    @classmethod
+    def open(cls, path: Path, create: bool = True) -> Self:
+        """Raises Misconfigured with the cure if it is missing, a link, foreign or too open."""
+        path = path.absolute()
+        try:
+            if create:
+                path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            handle = os.open(path, _DIR_FLAGS)
+        except OSError as exc:
+            raise _not_a_folder(exc, path) from exc
+        try:
+            _check_private(os.fstat(handle), path, allowed=0o700)
+        finally:
+            os.close(handle)
+        for parent in path.parents:
+            seen = parent.stat()
+            if seen.st_mode & stat.S_IWOTH and not seen.st_mode & stat.S_ISVTX:
+                raise Misconfigured(
+                    f"everybody may replace {_name(path)}, because {_name(parent)} is open to all",
+                    hint=f"chmod o-w {shlex.quote(str(parent))}",
+                )
+        return cls(path)
+
+    def __truediv__(self, name: str) -> Path:
+        return self.path / name
+
+
+# -- private files -------------------------------------------------------------------------------
+
+
+def read_private(path: Path) -> bytes | None:
+    """The content of a file of ours with mode 0600; None if there is none."""
+    try:
+        handle = os.open(path, os.O_RDONLY | _FILE_FLAGS)
+    except FileNotFoundError:
+        return None
+    except OSError as exc:
+        raise _file_trouble(exc, path) from exc
+    with os.fdopen(handle, "rb") as file:
+        seen = os.fstat(file.fileno())
+        if not stat.S_ISREG(seen.st_mode):
+            raise Misconfigured(f"{_name(path)} is not a regular file", hint="move it away")
+        _check_private(seen, path, allowed=0o600)
+        try:
+            content = file.read(MAX_PRIVATE_FILE + 1)
+        except OSError as exc:
+            raise _file_trouble(exc, path) from exc
+    if len(content) > MAX_PRIVATE_FILE:
+        raise Misconfigured(f"{_name(path)} is too large to be ours", hint="move it away")
+    return content
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Replace the file in one step: a reader, or a power cut, finds the old or the new, whole."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        _write_new(temporary, content)
+        try:
+            temporary.replace(path)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
+        _sync_folder(path.parent)
+    except OSError as exc:
+        raise _file_trouble(exc, path) from exc
+
+
+def _write_new(path: Path, content: bytes) -> None:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FILE_FLAGS, 0o600)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def _sync_folder(path: Path) -> None:
+    handle = os.open(path, _DIR_FLAGS)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+# -- sockets -------------------------------------------------------------------------------------
+
+
+def runtime_dir(state: Path, environ: Mapping[str, str]) -> Path:
+    """The 0700 folder for sockets: under `$XDG_RUNTIME_DIR` if that is private, else in `state`.
+
+    The name holds a digest of the state directory, so that two of them never share a socket.
+    """
+    state = state.absolute()
+    base = Path(environ.get("XDG_RUNTIME_DIR", ""))
+    if base.is_absolute() and _is_private_folder(base):
+        digest = hashlib.sha256(os.fsencode(state)).hexdigest()[:8]
+        return StateDir.open(base / f"borrow-{digest}").path
+    return StateDir.open(state / "run").path
+
+
+def socket_path(folder: Path, name: str = "daemon.sock") -> Path:
+    """The path of a socket in `folder`. A path socket only: abstract names have no owner (A39)."""
+    path = folder / name
+    size = len(os.fsencode(path))
+    if size > MAX_SOCKET_PATH:
+        raise Misconfigured(
+            f"the socket path {_name(path)} has {size} bytes; the system allows {MAX_SOCKET_PATH}",
+            hint="set BORROW_STATE_DIR to a shorter path",
+        )
+    return path
+
+
+@contextmanager
+def lock(state: Path) -> Iterator[None]:
+    """Held while a daemon lives, by the kernel: a killed daemon leaves no stale lock behind."""
+    path = state / LOCK_FILE
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | _FILE_FLAGS, 0o600)
+    except OSError as exc:
+        raise _file_trouble(exc, path) from exc
+    try:
+        _check_private(os.fstat(handle), path, allowed=0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            owner = os.pread(handle, 20, 0).decode("ascii", "replace").strip()
+            told = f", pid {owner}" if owner.isdecimal() else ""
+            raise Misconfigured(
+                f"a daemon is already running for {_name(state)}{told}", hint="borrow daemon stop"
+            ) from exc
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, b"%d\n" % os.getpid(), 0)
+        yield
+    finally:
+        os.close(handle)
+
+
+# -- checks and words ----------------------------------------------------------------------------
+
+
+def _check_private(seen: os.stat_result, path: Path, *, allowed: int) -> None:
+    if seen.st_uid != os.getuid():
+        raise Misconfigured(
+            f"{_name(path)} belongs to uid {seen.st_uid}, not to you (uid {os.getuid()})",
+            hint="move it away, or set BORROW_STATE_DIR to a folder of your own",
+        )
+    mode = stat.S_IMODE(seen.st_mode)
+    if mode & ~allowed:
+        raise Misconfigured(
+            f"{_name(path)} is open to others (mode {mode:04o})",
+            hint=f"chmod {allowed:o} {shlex.quote(str(path))}",
+        )
+
+
+def _is_private_folder(path: Path) -> bool:
+    try:
+        seen = path.lstat()
+    except OSError:
+        return False
+    return (
+        stat.S_ISDIR(seen.st_mode)
+        and seen.st_uid == os.getuid()
+        and stat.S_IMODE(seen.st_mode) == 0o700
+    )
+
+
+def _not_a_folder(exc: OSError, path: Path) -> BorrowError:
+    if exc.errno in (errno.ELOOP, errno.ENOTDIR, errno.EEXIST):
+        return Misconfigured(
+            f"{_name(path)} is not a folder of its own (a symlink or a file)",
+            hint="set BORROW_STATE_DIR to a real folder",
+        )
+    if exc.errno == errno.ENOENT:
+        return Misconfigured(f"there is no folder {_name(path)}", hint="borrow setup")
+    return _file_trouble(exc, path)
+
+
+def _file_trouble(exc: OSError, path: Path) -> BorrowError:
+    if exc.errno == errno.ELOOP:
+        return Misconfigured(f"{_name(path)} is a symlink", hint="replace it by the file itself")
+    if exc.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.EISDIR):
+        why = os.strerror(exc.errno).lower()
+        return Misconfigured(f"cannot use {_name(path)}: {why}", hint="check the folder's owner")
+    why = os.strerror(exc.errno or errno.EIO).lower()
+    return Unavailable(f"cannot use {_name(path)}: {why}")
+
+
+def _name(path: Path) -> str:
+    return shown(str(path))

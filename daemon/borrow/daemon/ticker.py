@@ -1,0 +1,83 @@
+"""One heartbeat for every held call.
+
+A held call has its `200` and its chunked body open; a space every quarter second keeps the SDK's
+read timeout from firing (the IMDS clients give up after a second of silence) and is legal JSON
+padding. One timer serves all of them: a timer per call costs three times the processor time, and
+the ticker does not exist while nothing is held, so an idle daemon sleeps (PERF.md §4).
+
+It owns the rhythm only. Opening the answer, ending it and forgetting a client that left belong to
+the route that holds the call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+# A chunk of one byte, a space (RFC 9112 §7.1).
+DRIBBLE: Final = b"1\r\n \r\n"
+
+# Seconds. Four beats fit into the one second that IMDS clients wait.
+EVERY: Final = 0.25
+
+# Transports written to before the event loop gets a turn; a thousand at once would take 10 ms.
+_BATCH: Final = 64
+
+
+class Ticker:
+    """Writes `chunk` to each held transport every `every` seconds, while there are any."""
+
+    def __init__(self, *, every: float = EVERY, chunk: bytes = DRIBBLE) -> None:
+        self._every = every
+        self._chunk = chunk
+        self._held: dict[asyncio.Transport, None] = {}  # in order of arrival
+        self._timer: asyncio.Handle | None = None
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    @property
+    def running(self) -> bool:
+        return self._timer is not None
+
+    def add(self, transport: asyncio.Transport) -> None:
+        """Start dribbling to `transport`, whose chunked answer has been opened."""
+        self._held[transport] = None
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(self._every, self._beat, loop)
+
+    def remove(self, transport: asyncio.Transport) -> None:
+        """Stop at once, so that the caller may write the body; unknown transports are fine."""
+        self._held.pop(transport, None)
+        if not self._held:
+            self.close()
+
+    def close(self) -> None:
+        """Stop for all. The held transports are not closed; they belong to their routes."""
+        self._held.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _beat(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._write_batch(loop, list(self._held), loop.time() + self._every)
+
+    def _write_batch(
+        self, loop: asyncio.AbstractEventLoop, due: list[asyncio.Transport], next_at: float
+    ) -> None:
+        for transport in due[:_BATCH]:
+            if transport not in self._held:
+                continue  # removed between two batches: its body may be under way
+            if transport.is_closing():
+                self._held.pop(transport)
+            elif transport.get_write_buffer_size() == 0:
+                # A client that reads nothing gets no more: its buffer would only grow.
+                transport.write(self._chunk)
+        rest = due[_BATCH:]
+        if not self._held:
+            self._timer = None
+        elif rest:
+            self._timer = loop.call_soon(self._write_batch, loop, rest, next_at)
+        else:
+            self._timer = loop.call_at(next_at, self._beat, loop)
