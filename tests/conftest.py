@@ -1,0 +1,26 @@
+"""What every test lives under: no socket leaves loopback, nothing asks link-local metadata."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from pytest_socket import socket_allow_hosts
+
+LOOPBACK = ["127.0.0.1", "::1", "localhost"]
+# A stray AWS or Borrow variable of the person who runs the tests would change what they prove.
+FOREIGN = ("AWS_", "BORROW_", "XDG_", "BOTO_")
+KEPT = ("BORROW_REQUIRE_ALL",)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure() -> None:
+    for name in list(os.environ):
+        if name.startswith(FOREIGN) and name not in KEPT:
+            del os.environ[name]
+    os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+
+
+@pytest.fixture(autouse=True)
+def _only_loopback() -> None:
+    socket_allow_hosts(LOOPBACK, allow_unix_socket=True)
