@@ -23,7 +23,8 @@ class Control:
     """State that tests may change while server threads read it.
 
     `sts_delay`: seconds each AssumeRole* call waits before it is judged.
-    `sts_fail`: `{"code": "Throttling", "times": 2}`, what the next calls of AssumeRole* are told.
+    `sts_fail`: `{"code": "Throttling", "times": 2}`, what the next calls of AssumeRole* are told;
+    `times: 0` ends it.
     `clock_offset`: seconds the stand-in's clock is ahead (sessions, policies, tokens, trail).
     `web_identity`: `{role: trust}`, replaces what the seed said (an issuer's port is known late).
     """
@@ -93,7 +94,9 @@ def _failure(raw: object) -> tuple[str, int]:
         return "", 0
     if isinstance(raw, Mapping) and raw.keys() == {"code", "times"}:
         code, times = raw["code"], raw["times"]
-        if isinstance(code, str) and code and isinstance(times, int) and times >= 0:
+        if times == 0:
+            return "", 0
+        if isinstance(code, str) and code and isinstance(times, int) and times > 0:
             return code, times
     raise Misconfigured(
         "sts_fail needs a code and times", hint='{"code": "Throttling", "times": 1}'
