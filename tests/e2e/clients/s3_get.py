@@ -1,4 +1,4 @@
-"""The smallest ordinary boto3 program: get one object, print its length. Prints errors as they are."""
+"""The smallest ordinary boto3 program: get one object, print its length or the error."""
 
 import sys
 

@@ -1,0 +1,134 @@
+"""The lab that end-to-end tests share: one cloud stand-in a session, one workstation a test."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from borrow.cli.demo.standin_process import StandInProcess
+from borrow.cli.demo.standin_seed import Role, Seed, Trust
+from borrow.protocol.errors import Misconfigured
+from borrow_fakes.lab import PASSPHRASE, Home, home
+from borrow_fakes.tools import need
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TRUST = Trust(("user/borrow-base",))
+SEED = Seed(
+    roles={
+        "Reader": Role(("s3:GetObject", "s3:ListBucket"), trust=TRUST),
+        "Admin": Role(("s3:*",), trust=TRUST),
+    },
+    buckets={"lab": {"k": "hello", "stuck": "job"}},
+)
+
+# One role per way of being asked. `click` is the quick one: a yes needs no second device.
+POLICY = """
+version = 1
+[admins]
+people = ["{me}"]
+[defaults]
+pending = "15m"
+[roles.reader]
+aws = "arn:aws:iam::123456789012:role/Reader"
+tier = "low"
+[roles.machine]
+aws = "arn:aws:iam::123456789012:role/Reader"
+tier = "normal"
+imds = true
+[roles.click]
+aws = "arn:aws:iam::123456789012:role/Admin"
+tier = "normal"
+share = "session"
+[roles.short]
+aws = "arn:aws:iam::123456789012:role/Admin"
+tier = "normal"
+[roles.admin]
+aws = "arn:aws:iam::123456789012:role/Admin"
+tier = "sensitive"
+[roles.ticketed]
+aws = "arn:aws:iam::123456789012:role/Admin"
+tier = "normal"
+[roles.forbidden]
+aws = "arn:aws:iam::123456789012:role/Admin"
+[[deny]]
+id = "never"
+roles = ["forbidden"]
+[[rule]]
+id = "reads"
+who = ["{me}"]
+roles = ["reader"]
+max = "1h"
+approve = {{ mode = "auto" }}
+[[rule]]
+id = "clicks"
+who = ["{me}"]
+roles = ["click", "machine"]
+max = "1h"
+extensions = 1
+approve = {{ mode = "self", factor = ["consent"] }}
+[[rule]]
+id = "shorts"
+who = ["{me}"]
+roles = ["short"]
+max = "6s"
+approve = {{ mode = "self", factor = ["consent"] }}
+[[rule]]
+id = "admins"
+who = ["{me}"]
+roles = ["admin"]
+max = "1h"
+approve = {{ mode = "self", factor = ["totp"], match = true }}
+[[rule]]
+id = "tickets"
+who = ["{me}"]
+roles = ["ticketed"]
+max = "1h"
+require = {{ reason = 10, ticket = "^INC-[0-9]+$" }}
+approve = {{ mode = "self", factor = ["consent"] }}
+"""
+
+
+@pytest.fixture(scope="session")
+def cloud() -> Iterator[StandInProcess]:
+    try:
+        running = StandInProcess(SEED).start()
+    except Misconfigured as missing:
+        need(missing.message, missing.hint)
+        raise
+    try:
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.fixture
+def solo(cloud: StandInProcess) -> Iterator[Home]:
+    """A person alone, set up by the real commands, with base keys in a sealed file."""
+    with home(AWS_ENDPOINT_URL=cloud.endpoint, AWS_DEFAULT_REGION="us-east-1") as one:
+        set_up(one, cloud)
+        yield one
+
+
+def set_up(one: Home, cloud: StandInProcess) -> None:
+    import getpass
+
+    one.borrow("setup", "--yes", "--no-totp")
+    (one.state / "policy.toml").write_text(POLICY.format(me=f"local:{getpass.getuser()}"))
+    (one.state / "cloud.toml").write_text(
+        f'driver = "assume-role"\nendpoint_url = "{cloud.endpoint}"\nregion = "us-east-1"\n'
+    )
+    (one.state / "cloud.toml").chmod(0o600)
+    one.borrow("daemon", "stop", ok=False)
+    key = cloud.base_key
+    one.borrow(
+        "keys",
+        "add",
+        "--sealed",
+        text=json.dumps(key),
+    )
+    one.start()
+    _ = PASSPHRASE

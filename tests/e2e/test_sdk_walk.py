@@ -1,0 +1,224 @@
+"""The walk with ordinary SDKs at default settings: each waits, is answered once, and goes on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from borrow_fakes.lab import AWS_CLI_V1, BORROW, Home, finish, wait_for
+
+if TYPE_CHECKING:
+    import subprocess
+
+BOTO3 = (sys.executable, str(Path(__file__).parent / "clients/s3_get.py"))
+CLI_V1 = (AWS_CLI_V1, "s3api", "get-object", "--bucket", "lab", "--key", "k", "/dev/null")
+CLIENTS = {"boto3": BOTO3, "awscli1": CLI_V1}
+
+client = pytest.mark.parametrize("command", CLIENTS.values(), ids=list(CLIENTS))
+
+
+def run(solo: Home, role: str, *command: str, session: bool = False) -> subprocess.Popen[str]:
+    """`borrow run ROLE -- COMMAND`, as a person types it."""
+    return solo.spawn(BORROW, "run", role, "--", *command, session=session)
+
+
+def questions(solo: Home) -> list[str]:
+    """Every request that was ever accepted, by id: one per prompt."""
+    return [entry["request"] for entry in solo.log("request.accept")]
+
+
+@client
+def test_an_auto_role_is_answered_at_once(solo: Home, command: tuple[str, ...]) -> None:
+    code, out, err = finish(run(solo, "reader", *command))
+    assert (code, err) == (0, ""), err
+    assert "5" in out  # the object's length
+
+
+@client
+@pytest.mark.parametrize("seconds", [3, 15, pytest.param(300, marks=pytest.mark.slow)])
+@pytest.mark.timeout(400)
+def test_a_held_call_waits_and_succeeds_with_one_prompt(
+    solo: Home, command: tuple[str, ...], seconds: int
+) -> None:
+    child = run(solo, "click", *command)
+    request = solo.pending("click")["request"]
+    time.sleep(seconds)
+    assert child.poll() is None
+    assert solo.decide(request).status == 200
+    code, out, err = finish(child)
+    assert code == 0, err
+    assert "5" in out
+    assert questions(solo) == [request]
+
+
+@client
+def test_a_rule_that_refuses_is_shown_by_the_client_itself(
+    solo: Home, command: tuple[str, ...]
+) -> None:
+    code, out, err = finish(run(solo, "forbidden", *command))
+    assert code != 0
+    assert "forbidden" in out + err
+    assert questions(solo) == []
+
+
+@client
+def test_a_no_after_three_seconds_shows_its_reason_and_request(
+    solo: Home, command: tuple[str, ...]
+) -> None:
+    child = run(solo, "click", *command)
+    request = solo.pending("click")["request"]
+    time.sleep(3)
+    assert solo.decide(request, "deny", reason="not during the freeze").status == 200
+    code, out, err = finish(child)
+    assert code != 0
+    assert "not during the freeze" in out + err
+    assert request in out + err
+    assert questions(solo) == [request]  # the client's own retries asked nobody
+
+
+def test_a_no_within_a_moment_is_a_true_403_with_reason_and_request(solo: Home) -> None:
+    bearer = solo.bearer("click")
+    child = solo.spawn(*BOTO3, **bearer)
+    request = solo.pending("click")["request"]
+    solo.decide(request, "deny", reason="no")
+    finish(child)
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        fetch(bearer)  # remembered: no prompt, a status that says so at once
+    assert refused.value.code == 403
+    body = refused.value.read().decode()
+    assert request in body
+    assert refused.value.headers["Content-Type"].startswith("application/json")
+    assert questions(solo) == [request]
+
+
+def fetch(bearer: dict[str, str], token: str = "") -> bytes:
+    asked = urllib.request.Request(
+        bearer["AWS_CONTAINER_CREDENTIALS_FULL_URI"],
+        headers={"Authorization": token or bearer["AWS_CONTAINER_AUTHORIZATION_TOKEN"]},
+    )
+    with urllib.request.urlopen(asked, timeout=20) as answer:
+        body: bytes = answer.read()
+        return body
+
+
+def test_five_programs_at_once_are_one_question(solo: Home) -> None:
+    bearer = solo.bearer("click")
+    children = [solo.spawn(*BOTO3, **bearer) for _ in range(5)]
+    request = solo.pending("click")["request"]
+    wait_for(lambda: solo.pending("click").get("waiters", 0) >= 5, why="all five to wait")
+    solo.decide(request)
+    assert [finish(child)[0] for child in children] == [0] * 5
+    assert questions(solo) == [request]
+    assert len(solo.log("mint.begin")) == 1
+
+
+def test_after_a_grant_ends_the_next_call_waits_again(solo: Home) -> None:
+    """One process, two calls: the second meets the grant's end and is held, not refused."""
+    code = (
+        "import time, boto3\n"
+        "from botocore.config import Config\n"
+        "s3 = boto3.client('s3', config=Config(s3={'addressing_style': 'path'}))\n"
+        "for pause in (0, 8):\n"
+        "    time.sleep(pause)\n"
+        "    print(len(s3.get_object(Bucket='lab', Key='k')['Body'].read()), flush=True)\n"
+    )
+    child = run(solo, "short", sys.executable, "-c", code)
+    first = solo.pending("short")["request"]
+    solo.decide(first)
+    second = wait_for(
+        lambda: next((a for a in solo.asks() if a.get("request") not in (None, first)), None),
+        seconds=20,
+        why="a second question",
+    )["request"]
+    solo.decide(second)
+    status, out, err = finish(child)
+    assert (status, out.split()) == (0, ["5", "5"]), err
+    assert questions(solo) == [first, second]
+
+
+def test_another_terminal_is_another_question(solo: Home) -> None:
+    one = run(solo, "click", *BOTO3, session=True)
+    first = solo.pending("click")["request"]
+    solo.decide(first)
+    assert finish(one)[0] == 0
+    two = run(solo, "click", *BOTO3, session=True)
+    second = solo.pending("click")["request"]
+    assert second != first
+    solo.decide(second)
+    assert finish(two)[0] == 0
+
+
+def test_a_wrong_bearer_is_401_and_asks_nobody(solo: Home) -> None:
+    bearer = solo.bearer("click")
+    for token in ("nonsense", "Bearer x", bearer["AWS_CONTAINER_AUTHORIZATION_TOKEN"][:-1] + "x"):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            fetch(bearer, token)
+        assert refused.value.code == 401
+    assert solo.asks() == []
+    assert questions(solo) == []
+
+
+def test_a_killed_client_may_come_back_to_the_same_question(solo: Home) -> None:
+    bearer = solo.bearer("click")
+    child = solo.spawn(*BOTO3, **bearer)
+    request = solo.pending("click")["request"]
+    child.send_signal(signal.SIGKILL)
+    child.communicate()
+    time.sleep(2)
+    again = solo.spawn(*BOTO3, **bearer)
+    wait_for(lambda: solo.pending("click").get("waiters", 0) == 1, why="the re-run to join")
+    assert solo.pending("click")["request"] == request
+    solo.decide(request)
+    assert finish(again)[0] == 0
+    assert questions(solo) == [request]
+
+
+@pytest.mark.timeout(90)
+def test_a_client_that_stays_away_withdraws_its_question(solo: Home) -> None:
+    child = solo.spawn(*BOTO3, **solo.bearer("click"))
+    request = solo.pending("click")["request"]
+    os.kill(child.pid, signal.SIGKILL)
+    child.communicate()
+    wait_for(lambda: not solo.asks(), seconds=45, why="the question to be withdrawn")
+    assert [e["request"] for e in solo.log("request.cancel")] == [request]
+    inbox = solo.control("GET", "/v1/inbox").body["decisions"]
+    assert [one for one in inbox if one["request"] == request] == []
+
+
+@client
+def test_a_role_may_be_served_as_instance_credentials(solo: Home, command: tuple[str, ...]) -> None:
+    solo.borrow("imds", "use", "machine")
+    port = solo.status()["port"]
+    child = solo.spawn(
+        *command,
+        AWS_EC2_METADATA_DISABLED="false",
+        AWS_EC2_METADATA_SERVICE_ENDPOINT=f"http://127.0.0.1:{port}/",
+    )
+    request = solo.pending("machine")["request"]
+    time.sleep(3)
+    solo.decide(request)
+    code, out, err = finish(child)
+    assert code == 0, err
+    assert "5" in out
+    assert questions(solo) == [request]
+
+
+def test_an_extension_replaces_the_grant(solo: Home) -> None:
+    child = run(solo, "click", *BOTO3)
+    solo.decide(solo.pending("click")["request"])
+    finish(child)
+    (before,) = solo.status()["grants"]
+    asked = solo.spawn(BORROW, "extend", "click", "30m")
+    solo.decide(solo.pending("click")["request"])
+    assert finish(asked)[0] == 0
+    (after,) = solo.status()["grants"]
+    assert after["grant"] != before["grant"]
+    assert [e["grant"] for e in solo.log("grant.release")] == [before["grant"]]
