@@ -36,6 +36,7 @@ from borrow.policy.model import (
 from borrow.policy.people import canonical
 from borrow.policy.rules import MAX_TICKET
 from borrow.protocol.durations import show_duration
+from borrow.protocol.text import shown
 
 CENTURY = 100 * 365 * 86_400  # seconds; longer asks are shown as this, whatever their digits
 CATALOGUE = "`borrow roles` lists what you may ask for"
@@ -227,4 +228,4 @@ def pool_for(rule: Rule, person: str) -> tuple[str, ...]:
 
 def _quote(text: str) -> str:
     """A name from outside: cut, and with every sign escaped that a terminal would obey."""
-    return repr(text if len(text) <= 64 else text[:63] + "…")
+    return f"'{shown(text, 64)}'"

@@ -23,6 +23,7 @@ from borrow.policy.model import (
 )
 from borrow.policy.people import canonical
 from borrow.protocol.durations import show_duration
+from borrow.protocol.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,7 +52,7 @@ class Explanation:
     @property
     def lines(self) -> tuple[str, ...]:
         """For people; every name that came from outside is escaped."""
-        head = f"{_shown(self.ask.user)} asks for {_shown(self.ask.role)}: {self.answer}"
+        head = f"{shown(self.ask.user, 64)} asks for {shown(self.ask.role, 64)}: {self.answer}"
         body = [
             f"  {'→' if step.decides else '·'} {step.stanza}: {step.why}" for step in self.steps
         ]
@@ -138,7 +139,7 @@ def _answer(verdict: Verdict, ask: Ask) -> tuple[str, str, str]:
             return "auto", f"granted at once, for {_length(rule, ask)}{_budget(rule)}", ""
         case AskSelf(rule=rule, factors=factors, match=match):
             how = f"{_list(sorted(factors), ' or ')}{', number to match' if match else ''}"
-            return "self", f"{_shown(ask.user)} confirms ({how}), for {_length(rule, ask)}", ""
+            return "self", f"{shown(ask.user, 64)} confirms ({how}), for {_length(rule, ask)}", ""
         case AskPeers(rule=rule, pool=pool, match=match, factors=factors, k=k):
             how = f"{_list(sorted(factors), ' or ')}{', number to match' if match else ''}"
             people = f"{k} of {_list(pool)} says yes ({how}), for {_length(rule, ask)}"
@@ -155,11 +156,5 @@ def _budget(rule: Rule) -> str:
 
 
 def _list(entries: tuple[str, ...] | list[str], joint: str = ", ") -> str:
-    shown = joint.join(entries[:5])
-    return f"{shown} and {len(entries) - 5} more" if len(entries) > 5 else shown
-
-
-def _shown(text: str) -> str:
-    """As it is when it is harmless, else quoted with every dangerous sign escaped, and cut."""
-    cut = text if len(text) <= 64 else text[:63] + "…"
-    return cut if cut.isprintable() and cut.strip() == cut and cut else repr(cut)
+    first = joint.join(entries[:5])
+    return f"{first} and {len(entries) - 5} more" if len(entries) > 5 else first

@@ -23,6 +23,7 @@ CHAINS = ("identity", "name", "none")
 
 _KEYS = ("aws", "tier", "share", "allows", "chain", "region", "base", "imds")
 _ACCOUNT_ID = re.compile(r"[0-9]{12}")
+_ACCOUNT_RULE = "an account number of twelve digits, in quotes"
 _ARN = re.compile(
     r"arn:aws[a-z-]{0,20}:iam::([0-9]{12}):role/(?:[\w+=,.@-]+/)*[\w+=,.@-]{1,64}", re.A
 )
@@ -38,9 +39,9 @@ def read_accounts(table: Table) -> dict[str, str]:
     for name in table:
         if not NAME.fullmatch(name):
             raise table.bad(name, "{} is not a good name for an account", f"allowed: {NAME_RULE}")
-        number = table.text(name)
+        number = table.text(name, allowed=_ACCOUNT_RULE)
         if not _ACCOUNT_ID.fullmatch(number):
-            raise table.wrong(name, number, "an account number of twelve digits, in quotes")
+            raise table.wrong(name, number, _ACCOUNT_RULE)
         if number in accounts.values():
             raise table.bad(name, f"{{}} names account {number} again", "one name an account")
         accounts[name] = number

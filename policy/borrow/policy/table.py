@@ -104,10 +104,10 @@ class Table:
 
     # One method a type. Without a default, a missing key is an error.
 
-    def text(self, key: str, default: str | None = None) -> str:
+    def text(self, key: str, default: str | None = None, allowed: str = "a text in quotes") -> str:
         value = self._get(key, default)
         if not isinstance(value, str) or (not value and default != ""):
-            raise self.wrong(key, value, "a text in quotes")
+            raise self.wrong(key, value, allowed)
         return value
 
     def flag(self, key: str, *, default: bool) -> bool:
