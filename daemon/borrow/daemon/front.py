@@ -56,8 +56,8 @@ class Limits:
     total: int = 256
     per_process: int = 64
     # Connections that may wait for the census while `per_process` is in question. With `total`
-    # they stay below the 1,024 open files that systems give by default.
-    waiting: int = 512
+    # and a backlog of 256 they stay below the 1,024 open files that systems give by default.
+    waiting: int = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ class Door:
             return
         visitor.inode = verdict
         self._forget_closed()
-        if len(self._open) < self.limits.per_process:
+        if self._counting is None and len(self._open) < self.limits.per_process:
             self._admit(visitor)
         elif len(self._open) >= self.limits.total or len(self._waiting) >= self.limits.waiting:
             self.refuse(visitor.transport, "limit", self._uid)

@@ -200,8 +200,10 @@ async def silence_expect(request: web.Request, response: web.StreamResponse) -> 
     from aiohttp import web
 
     if isinstance(response, web.HTTPExpectationFailed):
-        response.text = '{"error": "expect"}'
+        response.body = b'{"error": "expect"}'
         response.content_type = "application/json"
+        # The length was taken before this hook ran.
+        response.headers["Content-Length"] = str(len(response.body))
         response.headers["Cache-Control"] = "no-store"
 
 

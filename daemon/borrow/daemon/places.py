@@ -40,7 +40,7 @@ _DIR_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def default_state_dir(environ: Mapping[str, str], home: Path) -> Path:
-    """`$BORROW_STATE_DIR`, else the user's data directory. A relative XDG path is void (its spec)."""
+    """`$BORROW_STATE_DIR`, else the user data directory. A relative XDG path is void (its spec)."""
     if chosen := environ.get("BORROW_STATE_DIR"):
         return Path(chosen).absolute()
     if sys.platform == "darwin":
