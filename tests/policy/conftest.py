@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from borrow.policy.load import load_policy
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from borrow.policy.model import Policy

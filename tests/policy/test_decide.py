@@ -95,6 +95,17 @@ def test_a_spent_budget_with_no_rule_behind_it_is_refused_and_says_so() -> None:
     assert told(verdict) == ("budget_spent", "one")
 
 
+def test_the_reason_of_the_first_rule_that_was_passed_over_is_told() -> None:
+    policy = load_policy(
+        '[roles.r]\naws = "arn:aws:iam::111122223333:role/R"\n'
+        f'[[rule]]\nid = "a"\nwho = ["{ANN}"]\nroles = ["r"]\n'
+        'approve = { mode = "auto", budget = "1/1h" }\n'
+        f'[[rule]]\nid = "b"\nwho = ["{ANN}"]\nroles = ["r"]\n'
+        'approve = { mode = "auto", budget = "2/1h" }\n'
+    )
+    assert told(decide(policy, Ask(ANN, "r", 0, spent={"a": 1, "b": 2}))) == ("budget_spent", "a")
+
+
 def test_one_rules_budget_is_not_anothers(team: Policy) -> None:
     verdict = decide(team, Ask(ANN, "prod-read", 0, spent={"reads": 99, "dev-read": 99}))
     assert isinstance(verdict, Auto)

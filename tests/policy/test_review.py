@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from borrow.policy.load import load_policy
 from borrow.policy.review import TestResult, check, run_tests
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from borrow.policy.model import Policy
@@ -83,6 +84,13 @@ def test_a_glob_of_people_shadows_what_it_includes() -> None:
 )
 def test_a_rule_that_can_be_passed_over_shadows_nothing(first: str) -> None:
     assert found(BASE + rule("a", first) + rule("b", SELF)) == []
+
+
+def test_a_rule_that_only_a_spent_budget_reaches_is_not_shadowed() -> None:
+    # Agents are no help here: what is a base is granted to them at once, too.
+    budget = 'approve = { mode = "auto", budget = "1/24h" }'
+    text = BASE + elastic("read") + rule("a", budget) + rule("b", SELF)
+    assert [where for _, where, what in found(text) if "shadowed" in what] == []
 
 
 def test_a_pool_of_the_asker_alone_is_an_error() -> None:
