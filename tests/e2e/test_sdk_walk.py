@@ -86,7 +86,7 @@ def test_a_no_after_three_seconds_shows_its_reason_and_request(
 
 def test_a_no_within_a_moment_is_a_true_403_with_reason_and_request(solo: Home) -> None:
     bearer = solo.bearer("click")
-    child = solo.spawn(*BOTO3, **bearer)
+    child = solo.spawn(*BOTO3, env=bearer)
     request = solo.pending("click")["request"]
     solo.decide(request, "deny", reason="no")
     finish(child)
@@ -111,7 +111,7 @@ def fetch(bearer: dict[str, str], token: str = "") -> bytes:
 
 def test_five_programs_at_once_are_one_question(solo: Home) -> None:
     bearer = solo.bearer("click")
-    children = [solo.spawn(*BOTO3, **bearer) for _ in range(5)]
+    children = [solo.spawn(*BOTO3, env=bearer) for _ in range(5)]
     request = solo.pending("click")["request"]
     wait_for(lambda: solo.pending("click").get("waiters", 0) >= 5, why="all five to wait")
     solo.decide(request)
@@ -168,12 +168,12 @@ def test_a_wrong_bearer_is_401_and_asks_nobody(solo: Home) -> None:
 
 def test_a_killed_client_may_come_back_to_the_same_question(solo: Home) -> None:
     bearer = solo.bearer("click")
-    child = solo.spawn(*BOTO3, **bearer)
+    child = solo.spawn(*BOTO3, env=bearer)
     request = solo.pending("click")["request"]
     child.send_signal(signal.SIGKILL)
     child.communicate()
     time.sleep(2)
-    again = solo.spawn(*BOTO3, **bearer)
+    again = solo.spawn(*BOTO3, env=bearer)
     wait_for(lambda: solo.pending("click").get("waiters", 0) == 1, why="the re-run to join")
     assert solo.pending("click")["request"] == request
     solo.decide(request)
@@ -183,7 +183,7 @@ def test_a_killed_client_may_come_back_to_the_same_question(solo: Home) -> None:
 
 @pytest.mark.timeout(90)
 def test_a_client_that_stays_away_withdraws_its_question(solo: Home) -> None:
-    child = solo.spawn(*BOTO3, **solo.bearer("click"))
+    child = solo.spawn(*BOTO3, env=solo.bearer("click"))
     request = solo.pending("click")["request"]
     os.kill(child.pid, signal.SIGKILL)
     child.communicate()
@@ -199,8 +199,10 @@ def test_a_role_may_be_served_as_instance_credentials(solo: Home, command: tuple
     port = solo.status()["port"]
     child = solo.spawn(
         *command,
-        AWS_EC2_METADATA_DISABLED="false",
-        AWS_EC2_METADATA_SERVICE_ENDPOINT=f"http://127.0.0.1:{port}/",
+        env={
+            "AWS_EC2_METADATA_DISABLED": "false",
+            "AWS_EC2_METADATA_SERVICE_ENDPOINT": f"http://127.0.0.1:{port}/",
+        },
     )
     request = solo.pending("machine")["request"]
     time.sleep(3)

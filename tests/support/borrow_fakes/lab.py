@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from typing_extensions import override
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 _T = TypeVar("_T")
 ROOT = Path(__file__).parents[3]
@@ -107,12 +107,12 @@ class Home:
         text: str | None = None,
         timeout: float = 60,
         ok: bool = True,
-        **env: str,
+        env: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
         """Run the real command to its end; with `ok`, a failure shows what it printed."""
         done = subprocess.run(
             [BORROW, *words],
-            env=self.env | env,
+            env=self.env | dict(env or {}),
             input=text if text is not None else "",
             capture_output=True,
             text=True,
@@ -124,11 +124,13 @@ class Home:
             raise AssertionError(f"borrow {' '.join(words)}: {done.stdout}\n{done.stderr}")
         return done
 
-    def spawn(self, *command: str, session: bool = False, **env: str) -> subprocess.Popen[str]:
+    def spawn(
+        self, *command: str, session: bool = False, env: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[str]:
         """Start any command in this home, in its own terminal session if `session`."""
         child = subprocess.Popen(
             command,
-            env=self.env | env,
+            env=self.env | dict(env or {}),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
