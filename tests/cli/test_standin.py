@@ -428,18 +428,14 @@ def plain(world: World, method: str, path: str, **headers: str) -> tuple[int, by
         connection.close()
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/moto-api/data.json",
-        "/moto-api/reset-auth",
-        "//moto-api/reset",
-        "/latest/meta-data/iam/security-credentials/",
-        "/-/standin",
-        "/demo/report.txt",
-        "/",
-    ],
+#: Enough of a signature to be read as one; moto's own doors do not check it.
+SIGNED = (
+    "AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20260101/us-east-1/s3/aws4_request, "
+    "SignedHeaders=host, Signature=0"
 )
+
+
+@pytest.mark.parametrize("path", ["/-/standin", "/demo/report.txt", "/demo", "/"])
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
 def test_without_a_signature_every_path_is_closed(world: World, method: str, path: str) -> None:
     status, body = plain(world, method, path)
@@ -447,9 +443,30 @@ def test_without_a_signature_every_path_is_closed(world: World, method: str, pat
     assert b"figures" not in body
 
 
-def test_a_foreign_host_name_is_refused(world: World) -> None:
-    status, _ = plain(world, "GET", "/demo/report.txt", Host="rebound.example.com")
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/moto-api/data.json",
+        "/moto-api/reset-auth",
+        "//moto-api/reset",
+        "/latest/meta-data/iam/security-credentials/",
+        "/latest/api/token",
+    ],
+)
+@pytest.mark.parametrize("signature", [{}, {"Authorization": SIGNED}], ids=["bare", "signed"])
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
+def test_motos_own_doors_are_closed(
+    world: World, method: str, signature: dict[str, str], path: str
+) -> None:
+    status, body = plain(world, method, path, **signature)
     assert status == 403
+    assert signature == {} or b"this path is closed" in body
+
+
+def test_a_foreign_host_name_is_refused(world: World) -> None:
+    headers = {"Host": "demo.s3.example.com", "Authorization": SIGNED}
+    status, body = plain(world, "GET", "/report.txt", **headers)
+    assert (status, b"host name" in body) == (403, True)
 
 
 def test_no_answer_lets_another_site_read_it(world: World) -> None:

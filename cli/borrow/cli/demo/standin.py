@@ -112,8 +112,8 @@ class StandIn:
         """Answer one call, or raise Refused with AWS's error code.
 
         1. What a test asked to go wrong goes wrong first.
-        2. A session is held to its end and its policy, and a key nobody was given is nobody's.
-        3. AssumeRole* is decided here, all else by moto.
+        2. A session is held to its end and its policy.
+        3. AssumeRole* is decided here, all else (signatures and role policies too) by moto.
         """
         if call.assumes:
             delay, fail = self._control.sts_call()
@@ -123,9 +123,6 @@ class StandIn:
                 raise Refused("this failure was asked for by a test", state=fail)
         if session is not None:
             check(session, call, self._now())
-        elif call.access_key.startswith("ASIA"):
-            message = "The security token included in the request is invalid"
-            raise Refused(message, state="InvalidClientTokenId")
         if not call.assumes:
             return self._forward(environ)
         if call.event == WEB_IDENTITY:
