@@ -96,7 +96,6 @@ def ask(call: Callable[[], T], *secrets: str) -> T:
     chained to botocore's, a traceback would print the answer it holds.
     """
     from botocore.exceptions import BotoCoreError, ClientError
-    from botocore.parsers import ResponseParserError
 
     hush()
     error: BorrowError
@@ -106,7 +105,7 @@ def ask(call: Callable[[], T], *secrets: str) -> T:
         error = failures.told(exc.response, secrets)
     except BotoCoreError as exc:
         error = failures.failed(exc)
-    except (ResponseParserError, ValueError):  # ValueError: a date that is none
+    except Exception:  # noqa: BLE001  its parsers raise whatever odd bytes make them raise
         error = Unavailable("the cloud's answer could not be read", retry_after=LATER)
     logger.warning(
         "the cloud did not hand out a session",

@@ -69,9 +69,9 @@ _ECHOES = frozenset({"SignatureDoesNotMatch", "IncompleteSignature", "InvalidSig
 def told(said: Mapping[str, Any], secrets: tuple[str, ...]) -> BorrowError:
     """What an error answer means. `secrets` are cut out of the text that people get to see."""
     error, meta = said.get("Error") or {}, said.get("ResponseMetadata") or {}
-    code = str(error.get("Code") or "no code")
     status = meta.get("HTTPStatusCode")
     status = status if isinstance(status, int) else 0
+    code = str(error.get("Code") or f"HTTP {status}")  # Ceph names no code
     name = shown(code, 64)
     if code in _THROTTLES or status == 429:
         return Unavailable(
