@@ -1,0 +1,182 @@
+"""`borrow ask`: request a role before it is needed, and wait for the answer if wanted.
+
+Ctrl-C ends the waiting and not the request: it stays open until it is answered or runs out.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from borrow.cli import errors, say
+from borrow.cli.errors import error_json
+from borrow.cli.options import ask_for, duration, json_option, role_argument
+from borrow.protocol.errors import BorrowError, Needs, Refused, Unavailable, Untrusted
+
+if TYPE_CHECKING:
+    from borrow.cli.client import Control
+    from borrow.cli.waiting import Waiting
+
+TICK = 1.0  # seconds between two redrawings of the countdown
+
+
+@click.command()
+@role_argument
+@click.option("--for", "seconds", callback=duration, help="How long, such as 30m or 2h.")
+@click.option("-m", "--reason", default="", help="Why, for those who decide and for the log.")
+@click.option("--ticket", default="", help="Ticket, where the role's rule wants one.")
+@click.option("--wait", is_flag=True, help="Wait for the answer.")
+@json_option
+def ask(role: str, *, seconds: int, reason: str, ticket: str, wait: bool, as_json: bool) -> int:
+    """Ask for a role, before you need it.
+
+    Exit code 0: granted, or asked without --wait; 3: refused; 4: nobody answered; 130:
+    interrupted, the request stays open.
+    """
+    from borrow.cli.home import open_home
+    from borrow.cli.launch import running
+
+    client = running(open_home())
+    body: dict[str, Any] = {"role": role, "wait": wait}
+    body |= {"seconds": seconds} if seconds else {}
+    body |= {name: value for name, value in (("reason", reason), ("ticket", ticket)) if value}
+    asking = Asking(client, role, wait=wait, as_json=as_json)
+    try:
+        try:
+            return asking.run(body)
+        except Needs as exc:
+            body |= ask_for(exc, without=f"borrow ask {role} {_options(exc)}")
+        return asking.run(body)
+    except Refused as exc:
+        from borrow.cli.catalogue import with_suggestions
+
+        raise with_suggestions(exc, role, client, "borrow ask {}") from exc
+
+
+def _options(needs: Needs) -> str:
+    shapes = {"reason": "-m REASON", "ticket": "--ticket TICKET"}
+    return " ".join(shapes[name] for name in needs.fields if name in shapes) or "-m REASON"
+
+
+class Asking:
+    """One call of `/v1/ask` from its first event to the exit code."""
+
+    def __init__(self, client: Control, role: str, *, wait: bool, as_json: bool) -> None:
+        from borrow.cli.waiting import Line, Waiting
+
+        self._client = client
+        self._wait = wait
+        self._as_json = as_json
+        self._line = Line()
+        self._waiting: Waiting = Waiting(role)
+        self._told_head = False
+
+    def run(self, body: dict[str, Any]) -> int:
+        stream = self._client.stream("/v1/ask", body)
+        yes = False
+        try:
+            for event in stream.events(TICK):
+                if event is None:
+                    self._redraw()
+                    continue
+                done = self._on(event)
+                if done is not None:
+                    yes = done == errors.OK and self._wait
+                    self._line.end(yes=yes)
+                    self._result(event)
+                    return done
+        except KeyboardInterrupt:
+            self._line.end(yes=False)
+            return self._interrupted()
+        except BorrowError:
+            self._line.end(yes=False)
+            raise
+        self._line.end(yes=False)
+        raise Unavailable(
+            "the daemon broke off", hint=f"borrow ask {self._waiting.role} --wait joins it again"
+        )
+
+    def _on(self, event: dict[str, Any]) -> int | None:
+        """The exit code if `event` is the last one; raises what it says went wrong."""
+        self._waiting = self._waiting.told(event)
+        match event.get("event"):
+            case "waiting" | "seen":
+                if not self._wait:
+                    return errors.OK
+                self._head()
+                self._redraw()
+                return None
+            case "granted":
+                return errors.OK
+            case "needs" | "refused" | "unavailable":
+                raise error_of_event(event)
+            case _:
+                return None  # a newer daemon's event: nothing we need to know
+
+    def _head(self) -> None:
+        if self._told_head:
+            return
+        self._told_head = True
+        say.note(say.bold(self._waiting.head()))
+        if todo := self._waiting.what_to_do():
+            say.note(say.bold(todo))
+
+    def _redraw(self) -> None:
+        if self._told_head:
+            self._line.show(self._waiting, _now())
+
+    def _result(self, event: dict[str, Any]) -> None:
+        if self._as_json:
+            say.document(event)
+            return
+        waiting = self._waiting
+        if event.get("event") == "granted":
+            until = say.number_of(event.get("expires_at"))
+            ends = f" for {say.left(until - _now())}" if until else ""
+            grant = say.text_of(event.get("grant"))
+            say.line(f"granted: {waiting.role}{ends}" + (f" ({grant})" if grant else ""))
+            say.note(f"use it: borrow run {waiting.role} -- COMMAND")
+            return
+        say.line(waiting.head())
+        if todo := waiting.what_to_do():
+            say.line(todo)
+        say.note(f"wait for it: borrow ask {waiting.role} --wait")
+
+    def _interrupted(self) -> int:
+        waiting = self._waiting
+        say.note(f"the request for {waiting.role} stays open" if waiting.request else "interrupted")
+        if waiting.request:
+            say.note(f"wait on: borrow ask {waiting.role} --wait")
+            say.note(f"drop it: borrow return {waiting.request}")
+        if self._as_json:
+            error = Unavailable("interrupted; the request stays open", state="interrupted")
+            say.document(error_json(error) | {"request": waiting.request})
+        return errors.INTERRUPTED
+
+
+def error_of_event(event: dict[str, Any]) -> BorrowError:
+    """What an event that ends the asking means."""
+    told = event.get("error")
+    inner: dict[str, Any] = told if isinstance(told, dict) else event
+    message = str(inner.get("message") or inner.get("reason") or "refused")
+    hint, state = str(inner.get("hint") or ""), str(inner.get("state") or "")
+    request = str(event.get("request") or inner.get("request") or "")
+    match event.get("event"):
+        case "needs":
+            fields = inner.get("fields") or inner.get("needs")
+            if not isinstance(fields, dict) or not fields:
+                return Untrusted("the daemon wants more and does not say what")
+            named = {str(name): str(rule) for name, rule in fields.items()}
+            return Needs(message, fields=named, hint=hint)
+        case "unavailable":
+            return Unavailable(message, hint=hint, state=state)
+        case _ if state in ("expired", "expired_token", "lapsed"):
+            return Unavailable(message, hint=hint or "ask again", state=state)
+        case _:
+            return Refused(message, hint=hint, state=state, request=request)
+
+
+def _now() -> float:
+    return time.time()  # noqa: TID251  the edge: a countdown for eyes only

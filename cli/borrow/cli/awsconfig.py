@@ -1,0 +1,198 @@
+"""The user's AWS configuration without its credentials: names, regions and settings stay.
+
+Borrow never writes into `~/.aws`. A borrowed command gets private copies in the runtime directory
+that keep every profile's name and every key that is no way to credentials, so that a tool which
+says `profile = "prod"` finds the profile, and the borrowed role behind it.
+
+`carry_over` is pure; `write` puts the copies down, named by their content.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from borrow.protocol.errors import Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+MAX_FILE = 4 << 20  # bytes read of one file; a config of 10,000 profiles fits
+CREDENTIAL_KEYS: Final = frozenset(
+    {
+        "aws_access_key_id",
+        "aws_secret_access_key",
+        "aws_session_token",
+        "aws_security_token",
+        "credential_process",
+        "credential_source",
+        "duration_seconds",
+        "external_id",
+        "login_session",
+        "mfa_serial",
+        "mfa_process",
+        "role_arn",
+        "role_session_name",
+        "source_profile",
+        "sso_account_id",
+        "sso_account_name",
+        "sso_auto_populated",
+        "sso_region",
+        "sso_registration_scopes",
+        "sso_role_name",
+        "sso_session",
+        "sso_start_url",
+        "web_identity_token_file",
+    }
+)
+_HEADER = re.compile(r"\s*\[([^\]\n]*)\]")
+_KEY = re.compile(r"([A-Za-z0-9_.-]+)\s*[=:]")
+_TOP = "made by borrow run: the profiles of your AWS configuration, without credentials"
+
+
+@dataclass(slots=True)
+class _Section:
+    """One section; each key with its lines as written (continuations are indented)."""
+
+    name: str
+    keys: dict[str, list[str]] = field(default_factory=dict)
+
+
+def carry_over(config: str, credentials: str, active: str = "") -> str:
+    """The text of a config file with all profiles of both and no way to credentials.
+
+    `active` is what AWS_PROFILE named: that variable is dropped for the command, so its settings
+    become those of `[default]`.
+    """
+    profiles: dict[str, _Section] = {}
+    others: list[_Section] = []
+    for section in _sections(config):
+        name = _profile_of(section.name)
+        if name is not None:
+            _merge(profiles.setdefault(name, _Section(name)), section)
+        elif section.name.split(" ")[0] != "sso-session":
+            others.append(section)
+    for section in _sections(credentials):
+        _merge(profiles.setdefault(section.name, _Section(section.name)), section)
+    default = profiles.pop("default", _Section("default"))
+    if active in profiles:
+        default.keys |= profiles[active].keys
+    lines = [f"# {_TOP}", *_written("default", default)]
+    for name, section in profiles.items():
+        lines += _written(f"profile {name}", section)
+    for section in others:
+        lines += _written(section.name, section)
+    return "\n".join(lines) + "\n"
+
+
+def _profile_of(header: str) -> str | None:
+    """The profile a config section is, or None: `default`, `profile x`, `profile "x y"`."""
+    if header == "default":
+        return header
+    kind, _, name = header.partition(" ")
+    return name.strip().strip("\"'") if kind == "profile" and name.strip() else None
+
+
+def _merge(into: _Section, section: _Section) -> None:
+    for key, lines in section.keys.items():
+        if key not in CREDENTIAL_KEYS:
+            into.keys.setdefault(key, lines)
+
+
+def _written(header: str, section: _Section) -> Iterator[str]:
+    yield f"[{header}]"
+    for lines in section.keys.values():
+        yield from lines
+    yield ""
+
+
+def _sections(text: str) -> Iterator[_Section]:
+    section: _Section | None = None
+    lines: list[str] | None = None
+    for line in text.splitlines():
+        header = _HEADER.match(line)
+        if header and not line[:1].isspace():
+            if section is not None:
+                yield section
+            section, lines = _Section(" ".join(header[1].split())), None
+        elif section is None or not line.strip() or line.lstrip()[0] in "#;":
+            continue
+        elif line[0].isspace():
+            if lines is not None:  # a nested key, such as those below `s3 =`
+                lines.append(line)
+        elif key := _KEY.match(line):
+            lines = section.keys.setdefault(key[1].lower(), [])
+            lines[:] = [line]
+        else:
+            lines = None
+    if section is not None:
+        yield section
+
+
+@dataclass(frozen=True, slots=True)
+class AwsFiles:
+    config: Path
+    credentials: Path
+
+
+def user_files(environment: Mapping[str, str], home: Path) -> AwsFiles:
+    """Where this user's files are, by the rules of the SDKs."""
+    folder = home / ".aws"
+    return AwsFiles(
+        config=_given(environment.get("AWS_CONFIG_FILE"), home) or folder / "config",
+        credentials=_given(environment.get("AWS_SHARED_CREDENTIALS_FILE"), home)
+        or folder / "credentials",
+    )
+
+
+def _given(value: str | None, home: Path) -> Path | None:
+    if not value:
+        return None
+    return home / value[2:] if value.startswith("~/") else type(home)(value)
+
+
+def read(path: Path) -> str:
+    """The text of `path`, or '' if there is none to be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_FILE).decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def write(folder: Path, environment: Mapping[str, str], home: Path) -> AwsFiles:
+    """Copies without credentials, 0600, in `folder`; the same content is the same file."""
+    theirs = user_files(environment, home)
+    active = environment.get("AWS_PROFILE") or environment.get("AWS_DEFAULT_PROFILE") or ""
+    config = carry_over(read(theirs.config), read(theirs.credentials), active)
+    try:
+        return AwsFiles(
+            config=_put(folder, "aws-config", config),
+            credentials=_put(folder, "aws-credentials", "# made by borrow run: empty\n"),
+        )
+    except OSError as exc:
+        raise Unavailable(
+            f"cannot write the command's AWS configuration: {exc.strerror}",
+            hint=f"is there room and a right to write in {folder}?",
+        ) from exc
+
+
+def _put(folder: Path, name: str, text: str) -> Path:
+    import hashlib
+
+    data = text.encode()
+    path = folder / f"{name}-{hashlib.sha256(data).hexdigest()[:16]}"
+    try:
+        if path.read_bytes() == data:
+            return path
+    except OSError:
+        pass  # not there yet, or not readable: written anew
+    fresh = folder / f".{name}-{os.getpid()}"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+    with os.fdopen(os.open(fresh, flags, 0o600), "wb") as file:
+        file.write(data)
+    fresh.replace(path)
+    return path

@@ -1,0 +1,26 @@
+"""`borrow demo`: the whole walk against a private stand-in for AWS; see `borrow.cli.demo`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from borrow.cli import errors, say
+from borrow.cli.options import json_option
+
+
+@click.command()
+@click.option("--unattended", is_flag=True, help="Nobody is asked: Borrow plays both people.")
+@json_option
+def demo(*, unattended: bool, as_json: bool) -> int:
+    """See it work, with a private stand-in for AWS; nothing of yours is touched.
+
+    Everything lives in a temporary folder on this machine and is gone at the end.
+    """
+    from borrow.cli.demo import walk
+
+    alone = unattended or as_json or not (say.can_ask() and say.is_terminal(sys.stdout))
+    done: Any = walk.run(unattended=alone, json=as_json)
+    return done if isinstance(done, int) else errors.OK

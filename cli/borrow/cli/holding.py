@@ -1,0 +1,161 @@
+"""What is held: `borrow return`, `extend`, `explain`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from borrow.cli import say
+from borrow.cli.client import segment
+from borrow.cli.errors import WrongUse
+from borrow.cli.options import complete_role, duration, json_option, needs_asked, role_argument
+from borrow.protocol.errors import Refused
+
+if TYPE_CHECKING:
+    from borrow.cli.client import Control
+
+EXTEND_WITHIN = 24 * 3600.0  # seconds; above the longest `pending` a policy can set
+
+
+def _client() -> Control:
+    from borrow.cli.home import open_home
+    from borrow.cli.launch import running
+
+    return running(open_home())
+
+
+@click.command("return")
+@click.argument("what", metavar="[ROLE|ID]", default="", shell_complete=complete_role)
+@click.option("--all", "all_of_them", is_flag=True, help="Everything that this machine holds.")
+@json_option
+def give_back(what: str, *, all_of_them: bool, as_json: bool) -> None:
+    """Give a role back before its time; what was asked and not answered is withdrawn.
+
+    Without ROLE the only one that is held. Keys that a program has already live until their own
+    end: a cloud session cannot be recalled.
+    """
+    client = _client()
+    if what and all_of_them:
+        raise WrongUse("either ROLE or --all", hint=f"borrow return {what}")
+    body: dict[str, Any] = {"all": True} if all_of_them else _which(client, what)
+    answer = client.post("/v1/return", body)
+    if as_json:
+        say.document(answer)
+        return
+    told = _returned(answer)
+    if told:
+        say.line(f"returned: {', '.join(told)}")
+    elif all_of_them:
+        say.note("nothing is held")
+    else:
+        say.line(f"returned: {say.text_of(next(iter(body.values())))}")
+
+
+def _which(client: Control, what: str) -> dict[str, str]:
+    if what.startswith("g-"):
+        return {"grant": what}
+    if what.startswith("r-"):
+        return {"request": what}
+    if what:
+        return {"role": what}
+    held = _held(client)
+    if len(held) == 1:
+        return {"role": held[0]}
+    if not held:
+        raise Refused("nothing is held", hint="`borrow` shows what you hold", state="not_held")
+    raise WrongUse(f"you hold {len(held)} roles: {', '.join(held)}", hint="borrow return --all")
+
+
+def _held(client: Control) -> list[str]:
+    grants = client.get("/v1/status").get("grants")
+    roles = [grant.get("role") for grant in grants or [] if isinstance(grant, dict)]
+    return list(dict.fromkeys(role for role in roles if isinstance(role, str)))
+
+
+def _returned(answer: dict[str, Any]) -> list[str]:
+    listed = answer.get("returned")
+    if not isinstance(listed, list):
+        return []
+    return [say.text_of(one.get("role") if isinstance(one, dict) else one) for one in listed]
+
+
+@click.command()
+@role_argument
+@click.argument("length", metavar="DURATION", callback=duration)
+@click.option("-m", "--reason", default="", help="Why, for those who decide and for the log.")
+@json_option
+def extend(role: str, *, length: int, reason: str, as_json: bool) -> None:
+    """Keep a role for longer; the same people are asked again. Waits for their answer."""
+    client = _client()
+
+    def post(given: dict[str, str]) -> dict[str, Any]:
+        body = {"role": role, "seconds": length}
+        body |= {"reason": given["reason"]} if given["reason"] else {}
+        return client.post("/v1/extend", body, within=EXTEND_WITHIN)
+
+    line = f"borrow extend {role} DURATION -m REASON"
+    answer = needs_asked(post, reason=reason, ticket="", without=line)
+    if as_json:
+        say.document(answer)
+        return
+    until = say.number_of(answer.get("expires_at"))
+    say.line(f"extended: {role}" + (f" until {_clock(until)}" if until else ""))
+
+
+def _clock(at: float) -> str:
+    import time
+
+    return time.strftime("%H:%M", time.localtime(at))
+
+
+@click.command()
+@click.argument("subject", metavar="ID|ROLE", shell_complete=complete_role)
+@json_option
+def explain(subject: str, *, as_json: bool) -> None:
+    """Why: what happened to a request (r-…) or a grant (g-…), or who decides about a role."""
+    client = _client()
+    if subject.startswith(("r-", "g-")):
+        told = client.get(f"/v1/explain/{segment(subject)}")
+    else:
+        told = _role(client, subject)
+    if as_json:
+        say.document(told)
+        return
+    for label, value in _lines(told):
+        say.line(f"{label:<12} {value}")
+
+
+def _role(client: Control, role: str) -> dict[str, Any]:
+    from borrow.cli.catalogue import entries, with_suggestions, yes_by
+
+    for entry in entries(client):
+        if entry["name"] == role:
+            return entry | {"yes by": yes_by(entry)}
+    error = Refused(f"you may borrow no role named {role[:64]!r}", state="unknown_role")
+    raise with_suggestions(error, role, client, "borrow explain {}")
+
+
+_DURATIONS = frozenset({"max", "seconds"})
+_MOMENTS = frozenset({"asked_at", "expires_at", "pending_until", "opened_at", "claim_until"})
+
+
+def _lines(told: dict[str, Any]) -> list[tuple[str, str]]:
+    """Members as label and value; empty ones and hashes are left out."""
+    from borrow.protocol.durations import show_duration
+
+    out: list[tuple[str, str]] = []
+    for name, value in told.items():
+        label = say.text_of(name).replace("_", " ")
+        if name in _DURATIONS and say.number_of(value):
+            out.append((label, show_duration(say.number_of(value))))
+        elif name in _MOMENTS and say.number_of(value):
+            out.append((label, _clock(say.number_of(value))))
+        elif isinstance(value, dict):
+            out += [(f"{label}:", "")] if value else []
+            out += [(f"  {inner}", text) for inner, text in _lines(value)]
+        elif isinstance(value, list):
+            out += [(label, ", ".join(say.text_of(str(each)) for each in value))] if value else []
+        elif value not in ("", None, 0, False) and not name.endswith("hash"):
+            out.append((label, say.text_of(str(value))))
+    return out

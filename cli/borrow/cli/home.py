@@ -1,0 +1,100 @@
+"""Where this user's Borrow lives: the state directory, its files, and the daemon's socket.
+
+Opening checks that the places are private (`borrow.daemon.places`) and changes nothing. Which
+process belongs there stands in `config.json`, written by `borrow setup` or `borrow join`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+from borrow.daemon.places import (
+    StateDir,
+    default_state_dir,
+    read_private,
+    runtime_dir,
+    socket_path,
+)
+from borrow.protocol.errors import Misconfigured
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+CONFIG: Final = "config.json"
+POLICY: Final = "policy.toml"
+CLOUD: Final = "cloud.toml"
+LOG: Final = "daemon.log"
+SET_UP = "`borrow setup` for yourself, or `borrow join URL` for a team"
+
+Mode = Literal["solo", "team"]
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """A checked state directory. `runtime` is the private folder of sockets and copies."""
+
+    state: StateDir
+    runtime: Path
+
+    @property
+    def socket(self) -> Path:
+        return socket_path(self.runtime)
+
+    @property
+    def approver_socket(self) -> Path:
+        return socket_path(self.runtime, "approver.sock")
+
+    @property
+    def policy(self) -> Path:
+        return self.state / POLICY
+
+    @property
+    def cloud(self) -> Path:
+        return self.state / CLOUD
+
+    @property
+    def log(self) -> Path:
+        return self.state / LOG
+
+    @property
+    def is_set_up(self) -> bool:
+        return (self.state / CONFIG).exists()
+
+    def config(self) -> dict[str, object]:
+        """What `config.json` says. Raises Misconfigured if there is none, or it is no config."""
+        path = self.state / CONFIG
+        data = read_private(path)
+        if data is None:
+            raise Misconfigured("Borrow is not set up here", hint=SET_UP, state="not_set_up")
+        try:
+            config = json.loads(data)
+        except ValueError:
+            config = None
+        if not isinstance(config, dict):
+            raise Misconfigured(f"{path} is not JSON", hint="move it away, then set up again")
+        return config
+
+    def mode(self) -> Mode:
+        mode = self.config().get("mode")
+        if mode == "solo":
+            return "solo"
+        if mode == "team":
+            return "team"
+        raise Misconfigured(f"{self.state / CONFIG} has no known mode", hint="allowed: solo, team")
+
+
+def default_path(environment: Mapping[str, str]) -> Path:
+    return default_state_dir(environment, Path.home())
+
+
+def open_home(environment: Mapping[str, str] = os.environ, *, create: bool = False) -> Home:
+    """The user's Home. Without `create`, a missing one is Misconfigured and stays missing."""
+    path = default_path(environment)
+    if not create and not path.exists():
+        raise Misconfigured("Borrow is not set up here", hint=SET_UP, state="not_set_up")
+    state = StateDir.open(path, create=create)
+    return Home(state, runtime_dir(state.path, environment))

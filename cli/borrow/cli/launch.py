@@ -1,0 +1,169 @@
+"""Starting the daemon, for any command that needs it, and stopping it.
+
+The daemon is a process of its own, detached from the terminal, that writes to `daemon.log`. Two
+commands that start it at the same moment make one daemon: a lock file is held meanwhile. If it
+does not stay, its own error becomes the command's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Final
+
+from borrow.cli.client import Control
+from borrow.protocol.errors import BorrowError, Misconfigured, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from borrow.cli.home import Home
+
+START_WITHIN: Final = 20.0  # seconds, on a slow and busy machine
+STOP_WITHIN: Final = 10.0  # seconds
+KEPT_LOG: Final = 2 << 20  # bytes; a larger log is moved to daemon.log.1 at the next start
+_ERROR, _HINT = "borrow: error: ", "borrow: hint: "
+
+
+def control(home: Home) -> Control:
+    """The client of the daemon, whether it runs or not."""
+    return Control(home.socket, uid=os.getuid())
+
+
+def running(home: Home) -> Control:
+    """The client of the daemon, started if it did not run."""
+    client = control(home)
+    if not client.is_up():
+        start(home)
+    return client
+
+
+def command(home: Home) -> list[str]:
+    """The process that belongs to this home."""
+    module = "borrow.cli.solo" if home.mode() == "solo" else "borrow.daemon"
+    return [sys.executable, "-m", module]
+
+
+def start(home: Home) -> bool:
+    """Start it and wait until it answers; False if it ran already. Raises what kept it from it."""
+    argv = command(home)
+    with _one_at_a_time(home):
+        if control(home).is_up():
+            return False
+        _wait(home, *_spawn(argv, home))
+    return True
+
+
+def _spawn(argv: list[str], home: Home) -> tuple[subprocess.Popen[bytes], int]:
+    """The process, and where in the log its own lines begin."""
+    with contextlib.suppress(OSError):
+        if home.log.stat().st_size > KEPT_LOG:
+            home.log.replace(home.log.with_name(home.log.name + ".1"))
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+    try:
+        handle = os.open(home.log, flags, 0o600)
+    except OSError as exc:
+        raise Misconfigured(
+            f"cannot write {home.log}: {exc.strerror}", hint="check who owns the file"
+        ) from exc
+    with os.fdopen(handle, "wb") as log:
+        process = subprocess.Popen(  # noqa: S603  our own interpreter and module
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd="/",
+            env=_environment(home),
+            start_new_session=True,
+        )
+        return process, log.tell()
+
+
+def _environment(home: Home) -> dict[str, str]:
+    """Ours, without what belongs to the calling terminal: the daemon outlives it."""
+    from borrow.cli.environment import COMPANIONS, CREDENTIAL_VARIABLES
+
+    dropped = {*CREDENTIAL_VARIABLES, *COMPANIONS, "AWS_CONTAINER_AUTHORIZATION_TOKEN"}
+    dropped |= {"AWS_CONTAINER_CREDENTIALS_FULL_URI", "BORROW_ROLE", "BORROW_REASON"}
+    kept = {name: value for name, value in os.environ.items() if name not in dropped}
+    return kept | {"BORROW_STATE_DIR": str(home.state.path)}
+
+
+def _wait(home: Home, process: subprocess.Popen[bytes], begin: int) -> None:
+    until = time.monotonic() + START_WITHIN
+    pause = 0.01
+    while time.monotonic() < until:
+        if _answers(home):
+            return
+        if process.poll() is not None:
+            raise _told_in(home.log, begin, process.returncode)
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.2)
+    process.terminate()
+    raise Unavailable(
+        f"the daemon did not start within {START_WITHIN:.0f} s", hint="borrow daemon logs"
+    )
+
+
+def _answers(home: Home) -> bool:
+    """It serves, and does not merely listen."""
+    try:
+        control(home).call("GET", "/v1/status", within=2.0)
+    except Unavailable:
+        return False
+    return True
+
+
+def _told_in(log: Path, begin: int, code: int) -> BorrowError:
+    """The error that the process wrote before it ended."""
+    with log.open("rb") as file:
+        file.seek(begin)
+        lines = file.read(1 << 16).decode("utf-8", "replace").splitlines()
+    said = [text.removeprefix(_ERROR) for text in lines if text.startswith(_ERROR)]
+    hints = [text.removeprefix(_HINT) for text in lines if text.startswith(_HINT)]
+    if not said:
+        return Unavailable(f"the daemon ended with status {code}", hint="borrow daemon logs")
+    return Misconfigured(said[-1], hint=hints[-1] if hints else "borrow daemon logs")
+
+
+def stop(home: Home) -> bool:
+    """Ask it to end and wait until it has; False if it did not run."""
+    client = control(home)
+    if not client.is_up():
+        return False
+    client.post("/v1/stop")
+    until = time.monotonic() + STOP_WITHIN
+    while client.is_up():
+        if time.monotonic() > until:
+            raise Unavailable(
+                f"the daemon did not end within {STOP_WITHIN:.0f} s", hint="borrow daemon logs"
+            )
+        time.sleep(0.02)
+    return True
+
+
+@contextlib.contextmanager
+def _one_at_a_time(home: Home) -> Iterator[None]:
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    handle = os.open(home.runtime / "start.lock", flags, 0o600)
+    until = time.monotonic() + START_WITHIN
+    try:
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    raise Unavailable(
+                        "another command has been starting the daemon for too long",
+                        hint="borrow daemon logs",
+                    ) from None
+                time.sleep(0.05)
+        yield
+    finally:
+        os.close(handle)

@@ -1,0 +1,95 @@
+"""Arguments that several commands share: roles, request ids, durations, reasons, `--json`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from borrow.cli import say
+from borrow.cli.errors import WrongUse
+from borrow.protocol.errors import Misconfigured, Needs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from click.shell_completion import CompletionItem
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+_QUESTIONS = {"reason": "reason", "ticket": "ticket"}
+
+
+def duration(ctx: click.Context, param: click.Parameter, value: str | None) -> int:
+    """A click callback: seconds of `30m`, 0 if it was not given."""
+    from borrow.protocol.durations import parse_duration
+
+    if value is None:
+        return 0
+    try:
+        seconds = parse_duration(value)
+    except Misconfigured as exc:
+        raise WrongUse(exc.message, hint=exc.hint) from exc
+    if seconds == 0:
+        raise WrongUse("a duration of nothing", hint="write it like 90s, 15m or 4h")
+    return seconds
+
+
+def complete_role(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    from borrow.cli.catalogue import names
+    from borrow.cli.group import completions
+
+    return completions(names(start=False), incomplete)
+
+
+def complete_request(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    from borrow.cli.answering import waiting_ids
+    from borrow.cli.group import completions
+
+    return completions(waiting_ids(), incomplete)
+
+
+def role_argument(function: F) -> F:
+    return click.argument("role", shell_complete=complete_role)(function)
+
+
+def request_argument(function: F) -> F:
+    return click.argument("subject", metavar="ID", shell_complete=complete_request)(function)
+
+
+def json_option(function: F) -> F:
+    return click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")(
+        function
+    )
+
+
+def needs_asked(
+    call: Callable[[dict[str, str]], dict[str, Any]], *, reason: str, ticket: str, without: str
+) -> dict[str, Any]:
+    """`call` with reason and ticket; what the rule wants on top is asked at the terminal, once.
+
+    Where nobody can be asked, `Needs` stays what it is, with `without` as the line to use.
+    """
+    given = {"reason": reason, "ticket": ticket}
+    try:
+        return call(given)
+    except Needs as exc:
+        given |= ask_for(exc, without=without)
+    return call(given)
+
+
+def ask_for(needs: Needs, *, without: str) -> dict[str, str]:
+    """The missing fields, typed by a person."""
+    if not say.can_ask():
+        raise Needs(needs.message, fields=needs.fields, hint=without) from None
+    answers = {}
+    for name, rule in needs.fields.items():
+        if name not in _QUESTIONS:
+            raise Needs(needs.message, fields=needs.fields, hint="update borrow") from None
+        told = f" ({say.text_of(rule)})" if rule else ""
+        answers[name] = say.ask(f"{_QUESTIONS[name]}{told}", without=without)
+    return answers

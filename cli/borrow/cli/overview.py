@@ -1,0 +1,76 @@
+"""`borrow` alone: what I hold, what I asked for, what I am asked."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from borrow.cli import errors, say
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def overview(*, as_json: bool) -> int:
+    from borrow.cli.answering import decisions
+    from borrow.cli.home import open_home
+    from borrow.cli.launch import running
+    from borrow.protocol.errors import BorrowError
+
+    client = running(open_home())
+    status = client.get("/v1/status")
+    problem: BorrowError | None = None
+    waiting: list[dict[str, Any]] = []
+    try:
+        waiting = decisions(client)
+    except BorrowError as exc:  # what is held is known without the approver
+        problem = exc
+    if as_json:
+        say.document(status | {"decisions": waiting, "reachable": problem is None})
+        return errors.OK
+    _grants(_objects(status.get("grants")))
+    _asks(_objects(status.get("asks")))
+    _inbox(waiting)
+    if problem is not None:
+        errors.tell(problem)
+        return errors.exit_code(problem)
+    return errors.OK
+
+
+def _objects(value: object) -> list[dict[str, Any]]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
+def _grants(grants: Sequence[dict[str, Any]]) -> None:
+    if not grants:
+        say.line("you hold nothing")
+        return
+    say.line("you hold")
+    now = time.time()  # noqa: TID251  the edge: a countdown for eyes only
+    for grant in grants:
+        ends = say.left(say.number_of(grant.get("expires_at")) - now)
+        role, tier, name = (say.text_of(grant.get(key)) for key in ("role", "tier", "grant"))
+        say.line(f"  {role}  {ends} left  {tier}  {name}")
+
+
+def _asks(asks: Sequence[dict[str, Any]]) -> None:
+    if asks:
+        say.line("you asked for")
+    for ask in asks:
+        role, request, number = (say.text_of(ask.get(key)) for key in ("role", "request", "number"))
+        whom = say.people(ask.get("asked"))
+        waits = f"waits for a yes{f' of {whom}' if whom else ''}"
+        state = "needs more from you" if ask.get("state") == "needs" else waits
+        say.line(f"  {role}  {state}{f'  number {number}' if number else ''}  {request}")
+
+
+def _inbox(waiting: Sequence[dict[str, Any]]) -> None:
+    if waiting:
+        say.line("you are asked")
+    for one in waiting:
+        role, request, reason = (
+            say.text_of(one.get(key)) for key in ("role", "request", "justification")
+        )
+        by = "you" if one.get("mine") else say.text_of(one.get("person"))
+        said = f"  “{reason}”" if reason else ""
+        say.line(f"  {role}  for {by}{said}  borrow approve {request}")

@@ -1,0 +1,149 @@
+"""The waiting line: what is asked, the number, who was asked, who looks, and how long it may take.
+
+`Waiting` is pure: events and the time go in, text comes out. `Line` draws it, redrawn in place on
+a terminal and once per change elsewhere (a log should not grow by the second).
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from dataclasses import dataclass, replace
+from typing import Any
+
+from borrow.cli import say
+from borrow.protocol.durations import show_duration
+from borrow.protocol.text import shown
+
+BELL = "\a"
+SAVE_TITLE, RESTORE_TITLE = "\x1b[22;0t", "\x1b[23;0t"
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What is known of one open request. Times are unix seconds."""
+
+    role: str
+    request: str = ""
+    number: str = ""
+    words: str = ""
+    mode: str = ""
+    caller: str = ""
+    asked: tuple[str, ...] = ()
+    seen: tuple[str, ...] = ()
+    looking: tuple[str, ...] = ()
+    usual: float = 0.0  # seconds
+    expires_at: float = 0.0
+    joined: bool = False
+
+    def told(self, event: dict[str, Any]) -> Waiting:
+        """With what an event says; members it lacks stay as they were."""
+
+        def text(name: str, before: str) -> str:
+            return say.text_of(event.get(name), before)
+
+        def names(name: str, before: tuple[str, ...]) -> tuple[str, ...]:
+            return _names(event[name]) if name in event else before
+
+        return replace(
+            self,
+            role=text("role", self.role),
+            request=text("request", self.request),
+            number=text("number", self.number),
+            words=text("words", self.words),
+            mode=text("mode", self.mode),
+            caller=text("caller", self.caller),
+            asked=names("asked", self.asked),
+            seen=names("seen", self.seen),
+            looking=names("looking", self.looking),
+            usual=say.number_of(event.get("usual_wait")) or self.usual,
+            expires_at=say.number_of(event.get("expires_at")) or self.expires_at,
+            joined=bool(event.get("joined", self.joined)),
+        )
+
+    def head(self) -> str:
+        """What is asked and by which program; printed once."""
+        by = f" by {self.caller}" if self.caller else ""
+        again = ", as asked before" if self.joined else ""
+        known = f" ({self.request}{again})" if self.request else ""
+        return f"asking for {self.role}{by}{known}"
+
+    def what_to_do(self) -> str:
+        """The number and where it goes, if there is one."""
+        if not self.number:
+            return ""
+        if self.mode == "self":
+            return f"number {self.number}: type it where you say yes"
+        words = f", words {self.words}" if self.words else ""
+        return f"number {self.number}{words}: they see the same"
+
+    def line(self, now: float) -> str:
+        parts = [self._who()]
+        if self.usual:
+            parts.append(f"usually {show_duration(round(self.usual) or 1)}")
+        if self.expires_at:
+            parts.append(f"{say.left(self.expires_at - now)} left")
+        return ", ".join(part for part in parts if part)
+
+    def _who(self) -> str:
+        if self.mode == "self":
+            asked = "waiting for your yes"
+            hint = f": borrow approve {self.request}" if self.request and not self.seen else ""
+            return asked + hint
+        whom = _listed(self.asked)
+        text = f"waiting for {whom}" if whom else "waiting"
+        if self.looking:
+            return f"{text}, {_listed(self.looking)} is looking"
+        return f"{text}, seen by {_listed(self.seen)}" if self.seen else text
+
+
+def _names(value: object) -> tuple[str, ...]:
+    if isinstance(value, str):
+        return (shown(value, 80),)
+    if not isinstance(value, list):
+        return ()
+    return tuple(shown(name, 80) for name in value if isinstance(name, str))
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    rest = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return " or ".join(names[:3]) + rest
+
+
+class Line:
+    """The place on stderr where the waiting line stands."""
+
+    def __init__(self) -> None:
+        self._moves = say.can_move()
+        self._last = ""
+        self._titled = False
+
+    def show(self, waiting: Waiting, now: float) -> None:
+        text = waiting.line(now)
+        if self._moves:
+            self._draw(text)
+            self._title(f"… {waiting.role}")
+        elif (stable := waiting.line(0).split(", ")[0]) != self._last:
+            self._last = stable
+            say.note(stable)
+
+    def _draw(self, text: str) -> None:
+        width = shutil.get_terminal_size().columns
+        cut = text if len(text) < width else text[: max(1, width - 2)] + "…"
+        sys.stderr.write(f"\r\x1b[2K{say.dim(cut)}")
+        sys.stderr.flush()
+
+    def _title(self, text: str) -> None:
+        if not self._titled:
+            sys.stderr.write(SAVE_TITLE)
+            self._titled = True
+        sys.stderr.write(f"\x1b]0;borrow {text}\x07")
+
+    def end(self, *, yes: bool) -> None:
+        """Leave the terminal as it was; a yes is announced to somebody who looks elsewhere."""
+        if self._moves:
+            sys.stderr.write("\r\x1b[2K" + (BELL if yes else ""))
+        if self._titled:
+            sys.stderr.write(RESTORE_TITLE)
+            self._titled = False
+        sys.stderr.flush()
