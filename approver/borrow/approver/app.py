@@ -1,0 +1,161 @@
+"""The approver put together: routes, parts, and the two tasks that run beside the calls."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from borrow.approver import (
+    backchannel,
+    catalogue,
+    decisions,
+    discovery,
+    errors,
+    events,
+    ledger,
+    outbox,
+    register,
+    revoke,
+    tickets,
+    token,
+    totp,
+    webhook,
+)
+from borrow.approver.bodies import MAX_BODY
+from borrow.approver.desk import DESK, Desk
+from borrow.approver.devices import Devices
+from borrow.approver.notices import Notices
+from borrow.approver.store import Store
+from borrow.approver.waiting import Waiting
+from borrow.protocol.errors import BorrowError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from joserfc.jwk import ECKey
+
+    from borrow.approver.ports import MinterPort
+    from borrow.approver.settings import ApproverSettings
+
+logger = logging.getLogger(__name__)
+
+TIDY_EVERY = 3_600.0  # seconds between two removals of rows that mean nothing any more
+
+
+def build_app(
+    settings: ApproverSettings,
+    *,
+    minter: MinterPort,
+    signer: ECKey,
+    clock: Callable[[], float],
+    entropy: Callable[[int], bytes] = secrets.token_bytes,
+    ticks: Callable[[], float] | None = None,
+) -> web.Application:
+    """`signer` is A. `clock` gives unix seconds, `ticks` a monotonic time (the loop's own)."""
+    store = Store(settings.db)
+    waiting = Waiting(most=settings.max_waits, each=settings.max_waits_each)
+    devices = Devices(minter, ticks or (lambda: asyncio.get_running_loop().time()))
+    notices = Notices(settings, store, waiting, devices, clock=clock, entropy=entropy)
+    app = web.Application(client_max_size=MAX_BODY, middlewares=[errors.middleware(clock)])
+    app[DESK] = Desk(
+        settings=settings,
+        minter=minter,
+        signer=signer,
+        clock=clock,
+        entropy=entropy,
+        store=store,
+        waiting=waiting,
+        devices=devices,
+        notices=notices,
+    )
+    app.add_routes(_routes())
+    app.cleanup_ctx.extend([_store, _background])
+    app.on_shutdown.append(_let_go)
+    return app
+
+
+def _routes() -> list[web.RouteDef]:
+    """Every door of the approver. A GET changes nothing (but `seen`); HEAD is not served."""
+    reads = {
+        "/.well-known/openid-configuration": discovery.configuration,
+        "/jwks": discovery.jwks,
+        "/catalogue": catalogue.catalogue,
+        "/requests/{id}": catalogue.asked,
+        "/grants": catalogue.grants,
+        "/decisions": decisions.inbox,
+        "/decisions/{id}": decisions.show,
+        "/log/sth": ledger.head,
+        "/log/entries": ledger.entries,
+        "/log/check": ledger.check,
+    }
+    writes = {
+        "/register": register.register,
+        "/bc-authorize": backchannel.backchannel,
+        "/token": token.token,
+        "/revoke": revoke.revoke,
+        "/decisions/{id}": decisions.decide,
+        "/events": events.events,
+        "/totp": totp.begin,
+        "/totp/{id}": totp.confirm,
+    }
+    return [
+        *(web.get(path, handler, allow_head=False) for path, handler in reads.items()),
+        *(web.post(path, handler) for path, handler in writes.items()),
+    ]
+
+
+async def _store(app: web.Application) -> AsyncIterator[None]:
+    await app[DESK].store.open()
+    yield
+    await app[DESK].store.close()
+
+
+async def _background(app: web.Application) -> AsyncIterator[None]:
+    """One owner for both tasks. A failure that nobody foresaw ends it, and is not silent."""
+    # aiohttp enters and leaves a cleanup context in different tasks: the group has its own.
+    owner = asyncio.get_running_loop().create_task(_beside(app[DESK]))
+    owner.add_done_callback(_ended)
+    yield
+    owner.cancel()
+    await asyncio.wait([owner], timeout=5)
+
+
+async def _beside(desk: Desk) -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_sweeping(desk))
+        group.create_task(webhook.deliver(desk))
+
+
+def _ended(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (exc := task.exception()) is not None:
+        logger.critical("background work ended", extra={"kind": type(exc).__name__})
+
+
+async def _let_go(app: web.Application) -> None:
+    app[DESK].waiting.close()
+
+
+async def _sweeping(desk: Desk) -> None:
+    """Move deadlines, tell of it, tidy up. An outage is waited out; the next round does it all."""
+    loop = asyncio.get_running_loop()
+    caught_up = False
+    next_tidy = loop.time()
+    while True:
+        try:
+            await desk.notices.publish_late()
+            await desk.notices.publish(await desk.minter.sweep())
+            if not caught_up:
+                await desk.notices.catch_up(desk.minter)
+                caught_up = True
+            if loop.time() >= next_tidy:
+                async with desk.store.writing() as db:
+                    await tickets.forget_old(db, now=desk.clock())
+                    await outbox.trim(db)
+                next_tidy = loop.time() + TIDY_EVERY
+        except BorrowError as exc:
+            logger.warning("sweep failed", extra={"state": exc.state, "kind": type(exc).__name__})
+        await asyncio.sleep(desk.settings.sweep_every)

@@ -1,0 +1,180 @@
+"""The inbox: what waits for a person's answer, the statement they sign, and their decision.
+
+Reading changes nothing but `seen` (and the minter's memory of a statement it handed out). A yes is
+checked here against what is pending, and judged by the minter, which alone counts evidence.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from borrow.approver import tickets
+from borrow.approver.auth import Caller, bearer
+from borrow.approver.bodies import json_object, path_id, query, whole
+from borrow.approver.desk import DESK, Desk
+from borrow.approver.summaries import request_summary
+from borrow.protocol.decision import CHOICES, Choice, read_evidence, read_statement
+from borrow.protocol.errors import Refused, Untrusted
+from borrow.protocol.lifecycle import RequestState
+from borrow.protocol.request import MAX_JUSTIFICATION, MAX_SECONDS
+from borrow.protocol.strict import Members, b64url, from_b64url
+
+if TYPE_CHECKING:
+    from borrow.minter.port import RequestView
+
+_QUERY = ("decision", "number", "seconds")
+
+
+async def inbox(request: web.Request) -> web.Response:
+    """`GET /decisions`: pending ones this person may answer, and their own."""
+    desk = request.app[DESK]
+    caller = await bearer(request, "decide")
+    views = await desk.minter.requests_for(caller.person)
+    return web.json_response({"decisions": [request_summary(v, caller.person) for v in views]})
+
+
+async def show(request: web.Request) -> web.Response:
+    """`GET /decisions/{id}`, with `?decision=` also the statement to sign."""
+    desk = request.app[DESK]
+    caller = await bearer(request, "decide")
+    members = query(request, _QUERY)
+    view = await _visible(desk, path_id(request, "r"), caller)
+    answer = request_summary(view, caller.person)
+    if members:
+        answer["statement"] = b64url(await _statement(desk, view, caller, members))
+    if caller.person in view.deciders and caller.client_id != view.client_id:
+        async with desk.store.writing() as db:
+            await tickets.saw(db, view.request_id, caller.person, now=desk.clock())
+    return web.json_response(answer)
+
+
+async def decide(request: web.Request) -> web.Response:
+    """`POST /decisions/{id}`: approve, deny or report a request; report a grant."""
+    desk = request.app[DESK]
+    caller = await bearer(request, "decide")
+    subject = path_id(request, "rg")
+    body = Members(await json_object(request), "decision")
+    choice = _choice(body.text("decision", limit=16))
+    statement = from_b64url(body.text_or("statement", limit=32_768), "statement")
+    evidence = body.object_or("evidence")
+    reason = body.text_or("reason", limit=4 * MAX_JUSTIFICATION)
+    body.end()
+    if subject.startswith("g-"):
+        return await _report_grant(desk, subject, caller, choice)
+    view = await _visible(desk, subject, caller)
+    _check(view, caller, choice, statement)
+    try:
+        if choice == "report" and _may_report(desk, view, caller):
+            changes = await desk.minter.report(subject, caller.person, caller.client_id)
+            record, after = "", await desk.minter.request(subject)
+        else:
+            outcome, changes = await desk.minter.accept_decision(
+                subject,
+                caller.person,
+                caller.client_id,
+                choice,
+                statement=statement or None,
+                evidence=read_evidence(evidence) if evidence else None,
+                reason=reason,
+            )
+            record, after = outcome.record, outcome.view
+    finally:
+        # Also after a refusal: the third wrong number cancels the request.
+        desk.waiting.ring([f"request:{subject}"])
+    await desk.notices.publish(changes)
+    if after.state is not RequestState.PENDING:
+        await _note_answer(desk, after)
+    answer = {"request": subject, "state": after.state.value, "decision": choice}
+    return web.json_response(answer | ({"record": record} if record else {}))
+
+
+async def _report_grant(desk: Desk, grant_id: str, caller: Caller, choice: Choice) -> web.Response:
+    if choice != "report":
+        raise Refused("a grant can be reported, not decided", state="wrong_state")
+    await desk.notices.publish(await desk.minter.report(grant_id, caller.person, caller.client_id))
+    view = await desk.minter.grant(grant_id)
+    answer = {"request": view.request_id, "grant": grant_id, "state": view.state.value}
+    return web.json_response(answer | {"decision": choice})
+
+
+async def _visible(desk: Desk, request_id: str, caller: Caller) -> RequestView:
+    """A request of others is not there for those who have no part in it."""
+    view = await desk.minter.request(request_id)
+    part = caller.person in view.deciders or caller.person == view.person
+    if not part and not desk.is_admin(caller.person):
+        raise Refused("there is nothing here", state="not_found")
+    return view
+
+
+async def _statement(
+    desk: Desk, view: RequestView, caller: Caller, members: dict[str, str]
+) -> bytes:
+    if "decision" not in members:
+        raise Untrusted("the query lacks decision", state="invalid_request")
+    choice = _choice(members["decision"])
+    _check(view, caller, choice, b"")
+    number = members.get("number", "")
+    if number and (len(number) != 3 or not number.isascii() or not number.isdigit()):
+        raise Untrusted("the number is not three digits", state="invalid_request")
+    return await desk.minter.new_statement(
+        view.request_id,
+        caller.person,
+        choice,
+        number=number,
+        seconds=whole(members.get("seconds", "0"), "seconds", high=MAX_SECONDS),
+    )
+
+
+def _check(view: RequestView, caller: Caller, choice: Choice, statement: bytes) -> None:
+    """What needs no authority to see.
+
+    1. nobody answers yes to their own request where another person must (A63)
+    2. only a pending request can be decided; a report also reaches a finished one (A65)
+    3. the statement speaks of this request as it is pending, by this person (A56)
+    """
+    if choice == "approve" and view.mode == "peer" and caller.person == view.person:
+        raise Refused(
+            "your own request needs another person's yes",
+            state="self_approval",
+            request=view.request_id,
+        )
+    if view.state is not RequestState.PENDING and choice != "report":
+        raise Refused(
+            f"the request is {view.state.value} already",
+            state="wrong_state",
+            request=view.request_id,
+        )
+    if not statement:
+        return
+    said = read_statement(statement)
+    expected = (view.request_id, view.request_hash, caller.person, choice)
+    if (said.request, said.request_hash, said.approver, said.decision) != expected:
+        raise Refused(
+            "the statement is about something else than this request",
+            hint="look at the request again, then decide",
+            state="altered",
+            request=view.request_id,
+        )
+
+
+def _may_report(desk: Desk, view: RequestView, caller: Caller) -> bool:
+    return caller.person == view.person or desk.is_admin(caller.person)
+
+
+def _choice(text: str) -> Choice:
+    choice = next((known for known in CHOICES if known == text), None)
+    if choice is None:
+        raise Untrusted(
+            "no such decision", hint="it is approve, deny or report", state="invalid_request"
+        )
+    return choice
+
+
+async def _note_answer(desk: Desk, view: RequestView) -> None:
+    now = desk.clock()
+    async with desk.store.writing() as db:
+        await tickets.note_answer(
+            db, view.request_id, view.role.identifier, seconds=now - view.asked_at, now=now
+        )

@@ -1,0 +1,151 @@
+"""Running an application on a TCP port or a Unix socket, with aiohttp told to say nothing.
+
+aiohttp repeats a malformed header line in its own 400 and in its log, and that line may be a
+bearer token: here both are constant.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import socket
+import stat
+from typing import TYPE_CHECKING, Any, Final
+
+from aiohttp import web
+
+from borrow.approver.errors import constant
+from borrow.protocol.errors import Misconfigured
+
+if TYPE_CHECKING:
+    import ssl as tls
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from typing_extensions import override
+else:
+
+    def override(method):  # `typing` has its own from Python 3.12
+        return method
+
+
+logger = logging.getLogger(__name__)
+
+KEEPALIVE: Final = 75.0  # seconds; longer than a long poll, far below aiohttp's hour
+SHUTDOWN: Final = 5.0  # seconds for calls under way; long polls have ended before
+
+
+class _QuietHandler(web.RequestHandler):
+    __slots__ = ()
+
+    @override
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        logger.warning("call failed", extra={"status": status, "kind": type(exc).__name__})
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer had begun")
+        answer = constant(status)
+        answer.force_close()
+        return answer
+
+    @override
+    def log_exception(self, *args: Any, **kw: Any) -> None:
+        exc = kw.get("exc_info")
+        logger.error("call failed", extra={"kind": type(exc).__name__})
+
+
+class _QuietServer(web.Server):
+    def __init__(self, plain: web.Server) -> None:
+        super().__init__(plain.request_handler, request_factory=plain.request_factory)
+        self._kwargs = plain._kwargs  # noqa: SLF001  aiohttp has no other way to choose the handler
+
+    @override
+    def __call__(self) -> web.RequestHandler:
+        return _QuietHandler(self, loop=self._loop, **self._kwargs)
+
+
+class _QuietRunner(web.AppRunner):
+    __slots__ = ()
+
+    @override
+    async def _make_server(self) -> web.Server:
+        return _QuietServer(await super()._make_server())
+
+
+async def start(
+    app: web.Application,
+    *,
+    unix: Path | None = None,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    ssl: tls.SSLContext | None = None,
+) -> web.AppRunner:
+    """Serve `app` until `runner.cleanup()`. `port` 0 takes a free one: see `port_of`.
+
+    A Unix socket is made 0600; its directory is its caller's to guard. Raises Misconfigured.
+    """
+    runner = _QuietRunner(
+        app,
+        access_log=None,  # its lines hold queries, and those hold the digits
+        keepalive_timeout=KEEPALIVE,
+        shutdown_timeout=SHUTDOWN,
+    )
+    await runner.setup()
+    try:
+        if unix is not None:
+            _clear(unix)
+            await web.UnixSite(runner, str(unix), ssl_context=ssl).start()
+            os.chmod(unix, 0o600)  # noqa: PTH101  one quick call, no need for a thread
+        else:
+            await web.TCPSite(runner, host, port, ssl_context=ssl).start()
+    except OSError as exc:
+        await runner.cleanup()
+        where = unix or f"{host} port {port}"
+        raise Misconfigured(
+            f"cannot listen on {where}: {exc.strerror or 'it is taken'}",
+            hint="another server may run there already",
+        ) from exc
+    except BaseException:
+        await runner.cleanup()
+        raise
+    return runner
+
+
+@contextlib.asynccontextmanager
+async def serving(app: web.Application, **where: Any) -> AsyncIterator[web.AppRunner]:
+    """`start`, and an orderly stop."""
+    runner = await start(app, **where)
+    try:
+        yield runner
+    finally:
+        await runner.cleanup()
+
+
+def port_of(runner: web.AppRunner) -> int:
+    """The TCP port it listens on."""
+    return int(runner.addresses[0][1])
+
+
+def _clear(path: Path) -> None:
+    """Remove a socket that nobody listens on; anything else there is not ours to remove."""
+    try:
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            raise Misconfigured(f"{path} is there and is no socket", hint="move it away")
+    except FileNotFoundError:
+        return
+    with contextlib.closing(socket.socket(socket.AF_UNIX)) as probe:
+        probe.settimeout(1)
+        try:
+            probe.connect(str(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            path.unlink(missing_ok=True)
+            return
+        except OSError:
+            pass
+    raise Misconfigured(f"somebody listens on {path} already", hint="stop the other server first")

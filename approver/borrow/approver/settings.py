@@ -1,0 +1,57 @@
+"""How one approver is set up. Read once, at the start, into one frozen value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable  # noqa: TC003  dataclasses read annotations
+from dataclasses import dataclass
+from pathlib import Path  # noqa: TC003  dataclasses read annotations
+from urllib.parse import urlsplit
+
+from borrow.protocol.errors import Misconfigured
+from borrow.protocol.oauth import LONG_POLL
+
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+def _nobody() -> tuple[str, ...]:
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class ApproverSettings:
+    """`issuer` is A: https, unless it is on the loopback. Seconds everywhere.
+
+    `admins` is asked each time, because the policy file that names them may change while we run.
+    """
+
+    issuer: str
+    db: Path
+    webhooks: tuple[str, ...] = ()
+    admins: Callable[[], tuple[str, ...]] = _nobody
+    long_poll: float = LONG_POLL  # how long /token and /events may be held
+    sweep_every: float = 1.0
+    access_token_life: int = 300
+    interval: int = 1  # CIBA: the least seconds between two polls; never below 1
+    max_waits: int = 20_000  # held calls in all: ~10 KB each
+    max_waits_each: int = 64  # held calls of one device; it needs one per pending request
+
+    def __post_init__(self) -> None:
+        _check_url("issuer", self.issuer)
+        if self.issuer.endswith("/") or urlsplit(self.issuer).query:
+            raise Misconfigured(
+                "the issuer ends in / or has a query",
+                hint="write it like https://borrow.example.com",
+            )
+        for url in self.webhooks:
+            _check_url("webhook", url)
+        if self.interval < 1:
+            raise Misconfigured("the interval is below one second")
+
+
+def _check_url(what: str, url: str) -> None:
+    parts = urlsplit(url)
+    secure = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
+    if not secure or not parts.netloc or parts.username or parts.fragment:
+        raise Misconfigured(
+            f"the {what} is not an https address", hint="plain http is for the loopback only"
+        )

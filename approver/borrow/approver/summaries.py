@@ -1,0 +1,61 @@
+"""How requests and grants look from outside, each in one shape for everyone who may see them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from borrow.minter.port import GrantView, RequestView
+
+
+def request_summary(view: RequestView, person: str) -> dict[str, Any]:
+    """For `person`'s inbox. The digits show in mode `peer` only: in mode `self` they must be read
+    off the asking workstation, or the match proves nothing."""
+    out = {
+        "request": view.request_id,
+        "request_hash": view.request_hash,
+        "person": view.person,
+        "role": view.role.identifier,
+        "arn": view.role.arn,
+        "account": view.account,
+        "tier": view.tier,
+        "rule": view.rule,
+        "mode": view.mode,
+        "factors": list(view.factors),
+        "match": view.match,
+        "words": view.words,
+        "asked_at": int(view.asked_at),
+        "expires_at": int(view.pending_until),
+        "seconds": view.role.seconds,
+        "justification": view.role.justification,
+        "ticket": view.role.ticket,
+        "session_policy": view.role.session_policy,
+        "context": view.context,
+        "extends": view.extends,
+        "earlier_denials": view.earlier_denials,
+        "state": view.state.value,
+        "mine": view.person == person,
+        "deciders": list(view.deciders),
+        "decided_by": list(view.decided_by),
+    }
+    return out | ({"number": view.number} if view.mode == "peer" else {})
+
+
+def grant_summary(view: GrantView) -> dict[str, Any]:
+    return {
+        "grant": view.grant_id,
+        "request": view.request_id,
+        "client": view.client_id,
+        "person": view.person,
+        "role": view.role.identifier,
+        "arn": view.role.arn,
+        "tier": view.tier,
+        "share": view.share,
+        "group": view.group,
+        "mode": view.mode,
+        "methods": list(view.methods),
+        "approvers": list(view.approvers),
+        "opened_at": int(view.opened_at),
+        "expires_at": int(view.expires_at),
+        "state": view.state.value,
+    }
