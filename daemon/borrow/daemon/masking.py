@@ -16,16 +16,17 @@ if TYPE_CHECKING:
 MASK: Final = "***"
 
 # A name that holds one of these words is the name of a secret: DB_PASSWORD, --client-secret.
-_NAMING = (
-    r"(?:pass(?:word|wd|phrase|code)?|pwd|secret|token|api[-_]?key|access[-_]?key|private[-_]?key"
-    r"|account[-_]?key|session[-_]?key|encryption[-_]?key|master[-_]?key|credentials?|authorization"
-    r"|auth|bearer|cookie|otp|totp|pin|signature|sig|sas)"
+_LONG = (
+    r"(?:passw(?:or)?d|passphrase|passcode|secret|token|(?:api|access|private|account|session"
+    r"|encryption|master)[-_]?key|credentials?|authorization|signature)"
 )
-# A word is bounded by anything but a letter, so `--pinned` and `--author` stay.
-_SECRET_NAME = rf"[\w.\-]*(?<![a-z]){_NAMING}(?![a-z])[\w.\-]*"
+# Short words occur inside others: `--pinned`, `--author` and `--compass` stay.
+_SHORT_WORD = r"(?<![a-z])(?:pass|pwd|auth|bearer|cookie|otp|totp|pin|sig|sas)"
+_SECRET_NAME = rf"[\w.\-]*(?:{_LONG}|{_SHORT_WORD})(?![a-z])[\w.\-]*"
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 _IS_SECRET_NAME = re.compile(_SECRET_NAME, re.IGNORECASE)
+_IS_SCRIPT_FLAG = re.compile(r"-[a-z]*c")  # sh -c, bash -lc, python -c
 _IS_FLAG = re.compile(r"--?[A-Za-z][\w.\-]*")
 _ASSIGNED = re.compile(r"(--?|/)?([A-Za-z_][\w.\-\[\]]*)([=:])(.+)", re.DOTALL)
 
@@ -84,7 +85,8 @@ def mask_argv(argv: Sequence[str]) -> tuple[str, ...]:
             out.append(short + MASK if glued else arg)
             hide_next = not glued and program not in _GLUED_ONLY
             continue
-        out.append(_mask_one(arg))
+        is_script = position > 0 and _IS_SCRIPT_FLAG.fullmatch(argv[position - 1]) is not None
+        out.append(_mask_inside(arg) if is_script else _mask_one(arg))
         hide_next = position > 0 and (_is_secret_flag(arg) or arg in _USER_FLAGS)
     return tuple(out)
 
@@ -99,8 +101,17 @@ def _names_a_secret(name: str) -> bool:
 
 
 def _mask_one(arg: str) -> str:
-    if (whole := _ASSIGNED.fullmatch(arg)) and _names_a_secret(whole[2]):
-        return f"{whole[1] or ''}{whole[2]}{whole[3]}{MASK}"
+    if whole := _ASSIGNED.fullmatch(arg):
+        head = f"{whole[1] or ''}{whole[2]}{whole[3]}"
+        if _names_a_secret(whole[2]):
+            return head + MASK
+        if (inner := _ASSIGNED.fullmatch(whole[4])) and _names_a_secret(inner[2]):
+            return f"{head}{inner[1] or ''}{inner[2]}{inner[3]}{MASK}"  # --env=API_TOKEN=...
+    return _mask_inside(arg)
+
+
+def _mask_inside(arg: str) -> str:
+    """Only the secrets within: a script masked from its first secret on would hide what it does."""
     arg = _URL_USER.sub(rf"\g<head>:{MASK}@", arg)
     arg = _URL_QUERY.sub(rf"\g<head>{MASK}", arg)
     if any(char.isspace() for char in arg):

@@ -70,8 +70,8 @@ class StateDir:
         finally:
             os.close(handle)
         for parent in path.parents:
-            seen = parent.stat()
-            if seen.st_mode & stat.S_IWOTH and not seen.st_mode & stat.S_ISVTX:
+            mode = parent.stat().st_mode
+            if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
                 raise Misconfigured(
                     f"everybody may replace {_name(path)}, because {_name(parent)} is open to all",
                     hint=f"chmod o-w {shlex.quote(str(parent))}",
@@ -93,18 +93,20 @@ def read_private(path: Path) -> bytes | None:
         return None
     except OSError as exc:
         raise _file_trouble(exc, path) from exc
-    with os.fdopen(handle, "rb") as file:
-        seen = os.fstat(file.fileno())
+    try:
+        seen = os.fstat(handle)
         if not stat.S_ISREG(seen.st_mode):
             raise Misconfigured(f"{_name(path)} is not a regular file", hint="move it away")
         _check_private(seen, path, allowed=0o600)
-        try:
-            content = file.read(MAX_PRIVATE_FILE + 1)
-        except OSError as exc:
-            raise _file_trouble(exc, path) from exc
-    if len(content) > MAX_PRIVATE_FILE:
-        raise Misconfigured(f"{_name(path)} is too large to be ours", hint="move it away")
-    return content
+        if seen.st_size > MAX_PRIVATE_FILE:
+            raise Misconfigured(f"{_name(path)} is too large to be ours", hint="move it away")
+        # Replaced in one step by its writer, so what is open has the size that was seen.
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            return file.read(seen.st_size)
+    except OSError as exc:
+        raise _file_trouble(exc, path) from exc
+    finally:
+        os.close(handle)
 
 
 def write_private(path: Path, content: bytes) -> None:

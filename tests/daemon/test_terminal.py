@@ -1,0 +1,109 @@
+"""Lines that Borrow writes into a caller's terminal."""
+
+import os
+import pty
+import re
+import select
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from borrow.daemon.caller import Session, session_of
+from borrow.daemon.terminal import MAX_LINE, say
+from borrow_fakes.edge import SYSTEM_PYTHON
+from borrow_fakes.tools import lacking, need
+
+# Opens its own session with the given terminal as its controlling one, and stays.
+SESSION = "import os; os.setsid(); os.close(os.open(os.ttyname(0), os.O_RDWR)); "
+SESSION += "print('ready', flush=True); os.read(int(__import__('sys').argv[1]), 1)"
+
+
+@contextmanager
+def terminal_session() -> Iterator[tuple[int, Session]]:
+    """The reading end of a terminal, and the living session it controls."""
+    need(lacking(SYSTEM_PYTHON), "apt-get install python3")
+    controller, terminal = pty.openpty()
+    hold, release = os.pipe()
+    with subprocess.Popen(
+        [SYSTEM_PYTHON, "-I", "-c", SESSION, str(hold)],
+        stdin=terminal,
+        stdout=subprocess.PIPE,
+        pass_fds=[hold],
+    ) as child:
+        try:
+            assert child.stdout is not None
+            child.stdout.readline()
+            session = session_of(child.pid)
+            assert session is not None
+            yield controller, session
+        finally:
+            for handle in (hold, release, terminal, controller):
+                os.close(handle)
+            child.kill()
+
+
+def heard(controller: int) -> bytes:
+    ready, _, _ = select.select([controller], [], [], 0.2)
+    return os.read(controller, 4096) if ready else b""
+
+
+def test_the_line_arrives_in_the_callers_terminal() -> None:
+    with terminal_session() as (controller, session):
+        assert say(session, "borrow: number 123, sent to your phone")
+        assert heard(controller).strip() == b"borrow: number 123, sent to your phone"
+
+
+def test_a46_nothing_in_a_line_acts_on_the_terminal() -> None:
+    hostile = "a\x1b]8;;http://evil\x07b\x1b[2Jc\rd\ne\x9bf\u202eg\x00"
+    with terminal_session() as (controller, session):
+        assert say(session, hostile)
+        line = heard(controller).strip()
+        assert not re.search(rb"[\x00-\x1f\x7f]|\xc2[\x80-\x9f]", line)
+        assert rb"\u{1b}" in line
+
+
+def test_a_long_line_is_cut() -> None:
+    with terminal_session() as (controller, session):
+        assert say(session, "x" * 10_000)
+        assert len(heard(controller)) <= MAX_LINE + 10
+
+
+def test_a_session_that_ended_is_not_written_to() -> None:
+    with terminal_session() as (controller, session):
+        ended = Session(session.sid, session.leader_start - 1, session.tty)
+        assert not say(ended, "to nobody")
+        assert heard(controller) == b""
+
+
+def test_another_sessions_terminal_is_not_written_to() -> None:
+    with terminal_session() as (first, one), terminal_session() as (second, other):
+        assert not say(Session(one.sid, one.leader_start, other.tty), "to the wrong one")
+        assert heard(first) + heard(second) == b""
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["", "/dev/null", "/etc/passwd", "/dev/pts/../null", "/dev/tty", "/dev/pts/999999", "x"],
+)
+def test_what_is_not_a_terminal_of_the_session_is_not_written_to(path: str) -> None:
+    with terminal_session() as (controller, session):
+        assert not say(Session(session.sid, session.leader_start, path), "no")
+        assert heard(controller) == b""
+
+
+def test_a_file_in_the_place_of_a_terminal_is_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "0"
+    file.write_text("mine")
+    assert not say(Session(os.getsid(0), 1, str(file)), "no")
+    assert file.read_text() == "mine"
+
+
+def test_a_terminal_that_is_stopped_is_not_waited_for() -> None:
+    with terminal_session() as (_, session):
+        # Nobody reads: its buffer fills, and then a write would block.
+        results = [say(session, "y" * 390) for _ in range(200)]
+        assert results[0]
+        assert not results[-1]

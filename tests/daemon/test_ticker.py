@@ -1,0 +1,120 @@
+"""The rhythm of held calls."""
+
+import asyncio
+from typing import cast
+
+from borrow.daemon.ticker import DRIBBLE, EVERY, Ticker
+
+BEAT = 0.02
+
+
+class Held:
+    """A transport that keeps what was written to it, and can be full or closed."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+        self.unsent = 0
+        self.closing = False
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+    @property
+    def transport(self) -> asyncio.Transport:
+        return cast("asyncio.Transport", self)
+
+
+def test_a_beat_is_one_space_in_one_chunk_four_times_a_second() -> None:
+    assert (DRIBBLE, EVERY) == (b"1\r\n \r\n", 0.25)
+
+
+async def test_every_held_call_gets_the_same_beats() -> None:
+    ticker, calls = Ticker(every=BEAT), [Held() for _ in range(150)]
+    for call in calls:
+        ticker.add(call.transport)
+    await asyncio.sleep(BEAT * 3.5)
+    ticker.close()
+    assert {len(call.written) for call in calls} <= {2, 3}
+    assert {chunk for call in calls for chunk in call.written} == {DRIBBLE}
+
+
+async def test_it_does_not_exist_while_nothing_is_held() -> None:
+    ticker, call = Ticker(every=BEAT), Held()
+    states = [ticker.running]
+    ticker.add(call.transport)
+    states.append(ticker.running)
+    ticker.remove(call.transport)
+    states.append(ticker.running)
+    assert states == [False, True, False]
+    await asyncio.sleep(BEAT * 2)
+    assert call.written == []
+
+
+async def test_it_starts_again_for_the_next_call() -> None:
+    ticker, first, second = Ticker(every=BEAT), Held(), Held()
+    ticker.add(first.transport)
+    ticker.remove(first.transport)
+    ticker.add(second.transport)
+    await asyncio.sleep(BEAT * 1.5)
+    ticker.close()
+    assert (first.written, second.written) == ([], [DRIBBLE])
+
+
+async def test_a_client_that_does_not_read_gets_no_more() -> None:
+    ticker, full, reading = Ticker(every=BEAT), Held(), Held()
+    full.unsent = 5
+    ticker.add(full.transport)
+    ticker.add(reading.transport)
+    await asyncio.sleep(BEAT * 1.5)
+    assert (full.written, reading.written) == ([], [DRIBBLE])
+    full.unsent = 0
+    await asyncio.sleep(BEAT)
+    ticker.close()
+    assert full.written == [DRIBBLE]
+
+
+async def test_a_client_that_left_is_forgotten() -> None:
+    ticker, gone = Ticker(every=BEAT), Held()
+    ticker.add(gone.transport)
+    gone.closing = True
+    await asyncio.sleep(BEAT * 1.5)
+    assert (gone.written, len(ticker), ticker.running) == ([], 0, False)
+
+
+async def test_no_beat_follows_a_removal_within_the_same_round() -> None:
+    """The body may be under way: a stray chunk in it would break the answer."""
+
+    class Removing(Held):
+        def write(self, data: bytes) -> None:  # type: ignore[explicit-override]  # 3.12 has it
+            ticker.remove(last.transport)
+
+    ticker, last = Ticker(every=BEAT), Held()
+    for _ in range(64):
+        ticker.add(Removing().transport)
+    ticker.add(last.transport)
+    await asyncio.sleep(BEAT * 1.5)
+    ticker.close()
+    assert last.written == []
+
+
+async def test_removing_a_stranger_is_fine() -> None:
+    ticker, call = Ticker(every=BEAT), Held()
+    ticker.add(call.transport)
+    ticker.remove(Held().transport)
+    assert ticker.running
+    ticker.close()
+
+
+async def test_the_rhythm_does_not_drift_with_the_work() -> None:
+    ticker, call = Ticker(every=BEAT), Held()
+    ticker.add(call.transport)
+    ticker.add(call.transport)  # twice is once
+    await asyncio.sleep(BEAT * 10.5)
+    ticker.close()
+    assert 8 <= len(call.written) <= 10
