@@ -42,17 +42,26 @@ def ask(role: str, *, seconds: int, reason: str, ticket: str, wait: bool, as_jso
     body: dict[str, Any] = {"role": role, "wait": wait}
     body |= {"seconds": seconds} if seconds else {}
     body |= {name: value for name, value in (("reason", reason), ("ticket", ticket)) if value}
-    asking = Asking(client, role, wait=wait, as_json=as_json)
+    return converse(client, "/v1/ask", body, line=f"borrow ask {role}", as_json=as_json)
+
+
+def converse(client: Control, path: str, body: dict[str, Any], *, line: str, as_json: bool) -> int:
+    """One question from asking to the exit code; what its rule needs first is asked here, once.
+
+    `line` is the command that asks it, for hints.
+    """
+    role = str(body["role"])
+    asking = Asking(client, path, role, wait=bool(body["wait"]), as_json=as_json)
     try:
         try:
             return asking.run(body)
         except Needs as exc:
-            body |= ask_for(exc, without=f"borrow ask {role} {_options(exc)}")
+            body = body | ask_for(exc, without=f"{line} {_options(exc)}")
         return asking.run(body)
     except Refused as exc:
         from borrow.cli.catalogue import with_suggestions
 
-        raise with_suggestions(exc, role, client, "borrow ask {}") from exc
+        raise with_suggestions(exc, role, client, line.replace(role, "{}", 1)) from exc
 
 
 def _options(needs: Needs) -> str:
@@ -61,12 +70,13 @@ def _options(needs: Needs) -> str:
 
 
 class Asking:
-    """One call of `/v1/ask` from its first event to the exit code."""
+    """One call of `/v1/ask` or `/v1/extend`, from its first event to the exit code."""
 
-    def __init__(self, client: Control, role: str, *, wait: bool, as_json: bool) -> None:
+    def __init__(self, client: Control, path: str, role: str, *, wait: bool, as_json: bool) -> None:
         from borrow.cli.waiting import Line, Waiting
 
         self._client = client
+        self._path = path
         self._wait = wait
         self._as_json = as_json
         self._line = Line()
@@ -74,7 +84,7 @@ class Asking:
         self._told_head = False
 
     def run(self, body: dict[str, Any]) -> int:
-        stream = self._client.stream("/v1/ask", body)
+        stream = self._client.stream(self._path, body)
         yes = False
         try:
             for event in stream.events(TICK):
@@ -110,6 +120,10 @@ class Asking:
                 return None
             case "granted":
                 return errors.OK
+            case "unavailable" if self._wait:
+                self._head()
+                self._redraw()
+                return None
             case "needs" | "refused" | "unavailable":
                 raise error_of_event(event)
             case _:
@@ -149,7 +163,7 @@ class Asking:
         say.note(f"the request for {waiting.role} stays open" if waiting.request else "interrupted")
         if waiting.request:
             say.note(f"wait on: borrow ask {waiting.role} --wait")
-            say.note(f"drop it: borrow return {waiting.request}")
+            say.note(f"drop it: borrow deny {waiting.request}")
         if self._as_json:
             error = Unavailable("interrupted; the request stays open", state="interrupted")
             say.document(error_json(error) | {"request": waiting.request})

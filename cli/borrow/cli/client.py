@@ -110,7 +110,8 @@ class Connection:
     def __init__(self, path: Path, uid: int) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._read = bytearray()
-        self._chunk_left = 0  # bytes of the current chunk that were not read yet
+        self._chunked = False
+        self._left: int | None = 0  # bytes of the chunk or body to come; None = until the end
         self._closing = False  # the line end after a chunk is still to come
         self._over = False  # the last chunk was seen
         try:
@@ -170,80 +171,99 @@ class Connection:
         return Answer(int(status[1]), headers)
 
     def body(self, answer: Answer, within: float) -> bytes:
+        """All of it. Waits `within` seconds for each part."""
         self._socket.settimeout(within)
+        self._frame(answer)
         out = bytearray()
-        if "chunked" in answer.headers.get("transfer-encoding", ""):
-            while piece := self._piece():
-                out += piece
-                _limit(len(out))
-            return bytes(out)
-        length = answer.headers.get("content-length", "0")
-        if not length.isdigit():
-            raise Untrusted("the daemon's answer has no length")
-        _limit(int(length))
-        while len(self._read) < int(length):
-            self._more()
-        return bytes(self._read[: int(length)])
+        while piece := self._piece():
+            out += piece
+            _limit(len(out))
+        return bytes(out)
+
+    def begin(self, answer: Answer) -> None:
+        """From here on `piece` gives the body."""
+        self._frame(answer)
 
     def piece(self, within: float) -> bytes | None:
-        """The next bytes of a chunked body: b'' at its end, None after `within` seconds."""
+        """The next bytes of the body: b'' at its end, None after `within` seconds."""
         self._socket.settimeout(within)
         try:
             return self._piece()
         except TimeoutError:
             return None
 
+    def _frame(self, answer: Answer) -> None:
+        """How the body's end is told: by chunks, by a length, or by the connection's end."""
+        length = answer.headers.get("content-length")
+        if "chunked" in answer.headers.get("transfer-encoding", ""):
+            self._chunked = True
+        elif length is not None:
+            if not length.isdecimal():
+                raise Untrusted("the daemon's answer has no length")
+            _limit(int(length))
+            self._left = int(length)
+            self._over = not self._left
+        else:
+            self._left = None
+
     def _piece(self) -> bytes:
+        if self._chunked and not self._left:
+            self._next_chunk()
         if self._over:
             return b""
+        if not self._read and not self._more():
+            if self._left is not None:
+                raise _gone()
+            self._over = True
+            return b""
+        piece = bytes(self._read if self._left is None else self._read[: self._left])
+        del self._read[: len(piece)]
+        if self._left is not None:
+            self._left -= len(piece)
+            self._over = not self._left and not self._chunked
+            self._closing = not self._left and self._chunked
+        return piece
+
+    def _next_chunk(self) -> None:
+        if self._over:
+            return
         if self._closing:
             self._line()
             self._closing = False
-        if not self._chunk_left:
-            size = self._line().split(b";")[0]
-            try:
-                self._chunk_left = int(size, 16)
-            except ValueError:
-                raise Untrusted("the daemon's answer is broken off") from None
-            if not self._chunk_left:
-                self._over = True
-                return b""
-        while not self._read:
-            self._more()
-        piece = bytes(self._read[: self._chunk_left])
-        del self._read[: len(piece)]
-        self._chunk_left -= len(piece)
-        self._closing = not self._chunk_left
-        return piece
+        size = self._line().split(b";")[0]
+        try:
+            self._left = int(size, 16)
+        except ValueError:
+            raise Untrusted("the daemon's answer is broken off") from None
+        self._over = not self._left
 
     def _line(self) -> bytes:
         while (end := self._read.find(b"\n")) < 0:
             if len(self._read) > MAX_LINE:
                 raise Untrusted("the daemon's answer has too long a line")
-            self._more()
+            if not self._more():
+                raise _gone()
         line = bytes(self._read[:end]).rstrip(b"\r")
         del self._read[: end + 1]
         return line
 
-    def _more(self) -> None:
+    def _more(self) -> bool:
+        """Read on; False at the connection's end."""
         try:
             data = self._socket.recv(1 << 16)
         except TimeoutError:
             raise
         except OSError as exc:
             raise _gone() from exc
-        if not data:
-            raise _gone()
         self._read += data
+        return bool(data)
 
 
 class Stream:
     """Events of one call, one JSON object a line. Leaving it does not cancel what was asked."""
 
     def __init__(self, connection: Connection, answer: Answer) -> None:
-        if "chunked" not in answer.headers.get("transfer-encoding", ""):
-            connection.close()
-            raise Untrusted("the daemon's answer is no stream")
+        connection.begin(answer)
         self._connection = connection
         self._text = bytearray()
 
@@ -315,20 +335,26 @@ def _object(answer: Answer, data: bytes) -> dict[str, Any]:
 
 
 def error_of(status: int, body: Mapping[str, Any]) -> BorrowError:
-    """The error that an answer of the daemon means."""
+    """The error that an answer means: the daemon's shape, or OAuth's from an approver's socket."""
     told = body.get("error")
+    if isinstance(told, str):
+        from borrow.protocol.oauth import from_wire
+
+        return from_wire(dict(body))
     if not isinstance(told, dict):
         return Unavailable(f"the daemon answered {status}", hint="`borrow daemon logs` may say why")
     message = str(told.get("message") or "the daemon refused")
     hint, state = str(told.get("hint") or ""), str(told.get("state") or "")
     fields = told.get("fields")
-    if state == "needs" or (isinstance(fields, dict) and fields):
-        named = fields if isinstance(fields, dict) else {}
-        return Needs(message, fields={str(k): str(v) for k, v in named.items()}, hint=hint)
-    if state == "misconfigured" or (status in (400, 404, 405, 409) and not state):
-        return Misconfigured(message, hint=hint, state=state)
-    if state in ("untrusted", "clock_skew"):
-        return Untrusted(message, hint=hint, state=state)
-    if status >= 500 or state == "unavailable":
-        return Unavailable(message, hint=hint, state=state)
-    return Refused(message, hint=hint, state=state, request=str(told.get("request") or ""))
+    match status:
+        case 422:
+            named = fields if isinstance(fields, dict) else {}
+            return Needs(message, fields={str(k): str(v) for k, v in named.items()}, hint=hint)
+        case 409:
+            return Misconfigured(message, hint=hint, state=state)
+        case 400:
+            return Untrusted(message, hint=hint, state=state)
+        case _ if status >= 500:
+            return Unavailable(message, hint=hint, state=state)
+        case _:
+            return Refused(message, hint=hint, state=state, request=str(told.get("request") or ""))

@@ -9,13 +9,12 @@ import click
 from borrow.cli import say
 from borrow.cli.client import segment
 from borrow.cli.errors import WrongUse
-from borrow.cli.options import complete_role, duration, json_option, needs_asked, role_argument
+from borrow.cli.options import complete_role, duration, json_option, role_argument
+from borrow.protocol.durations import show_duration
 from borrow.protocol.errors import Refused
 
 if TYPE_CHECKING:
     from borrow.cli.client import Control
-
-EXTEND_WITHIN = 24 * 3600.0  # seconds; above the longest `pending` a policy can set
 
 
 def _client() -> Control:
@@ -35,9 +34,12 @@ def give_back(what: str, *, all_of_them: bool, as_json: bool) -> None:
     Without ROLE the only one that is held. Keys that a program has already live until their own
     end: a cloud session cannot be recalled.
     """
-    client = _client()
     if what and all_of_them:
         raise WrongUse("either ROLE or --all", hint=f"borrow return {what}")
+    client = _client()
+    if what.startswith("r-"):
+        _withdraw(client, what, as_json=as_json)
+        return
     body: dict[str, Any] = {"all": True} if all_of_them else _which(client, what)
     answer = client.post("/v1/return", body)
     if as_json:
@@ -52,11 +54,19 @@ def give_back(what: str, *, all_of_them: bool, as_json: bool) -> None:
         say.line(f"returned: {say.text_of(next(iter(body.values())))}")
 
 
+def _withdraw(client: Control, request: str, *, as_json: bool) -> None:
+    """An open request of one's own is ended by one's own no."""
+    body = {"decision": "deny", "reason": "withdrawn"}
+    answer = client.post(f"/v1/decisions/{segment(request)}", body)
+    if as_json:
+        say.document(answer)
+    else:
+        say.line(f"withdrawn: {say.text_of(request)}")
+
+
 def _which(client: Control, what: str) -> dict[str, str]:
     if what.startswith("g-"):
         return {"grant": what}
-    if what.startswith("r-"):
-        return {"request": what}
     if what:
         return {"role": what}
     held = _held(client)
@@ -85,22 +95,14 @@ def _returned(answer: dict[str, Any]) -> list[str]:
 @click.argument("length", metavar="DURATION", callback=duration)
 @click.option("-m", "--reason", default="", help="Why, for those who decide and for the log.")
 @json_option
-def extend(role: str, *, length: int, reason: str, as_json: bool) -> None:
+def extend(role: str, *, length: int, reason: str, as_json: bool) -> int:
     """Keep a role for longer; the same people are asked again. Waits for their answer."""
-    client = _client()
+    from borrow.cli.asking import converse
 
-    def post(given: dict[str, str]) -> dict[str, Any]:
-        body = {"role": role, "seconds": length}
-        body |= {"reason": given["reason"]} if given["reason"] else {}
-        return client.post("/v1/extend", body, within=EXTEND_WITHIN)
-
-    line = f"borrow extend {role} DURATION -m REASON"
-    answer = needs_asked(post, reason=reason, ticket="", without=line)
-    if as_json:
-        say.document(answer)
-        return
-    until = say.number_of(answer.get("expires_at"))
-    say.line(f"extended: {role}" + (f" until {_clock(until)}" if until else ""))
+    body: dict[str, Any] = {"role": role, "seconds": length, "wait": True}
+    body |= {"reason": reason} if reason else {}
+    line = f"borrow extend {role} {show_duration(length)}"
+    return converse(_client(), "/v1/extend", body, line=line, as_json=as_json)
 
 
 def _clock(at: float) -> str:
@@ -142,8 +144,6 @@ _MOMENTS = frozenset({"asked_at", "expires_at", "pending_until", "opened_at", "c
 
 def _lines(told: dict[str, Any]) -> list[tuple[str, str]]:
     """Members as label and value; empty ones and hashes are left out."""
-    from borrow.protocol.durations import show_duration
-
     out: list[tuple[str, str]] = []
     for name, value in told.items():
         label = say.text_of(name).replace("_", " ")

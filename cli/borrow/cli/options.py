@@ -67,21 +67,6 @@ def json_option(function: F) -> F:
     )
 
 
-def needs_asked(
-    call: Callable[[dict[str, str]], dict[str, Any]], *, reason: str, ticket: str, without: str
-) -> dict[str, Any]:
-    """`call` with reason and ticket; what the rule wants on top is asked at the terminal, once.
-
-    Where nobody can be asked, `Needs` stays what it is, with `without` as the line to use.
-    """
-    given = {"reason": reason, "ticket": ticket}
-    try:
-        return call(given)
-    except Needs as exc:
-        given |= ask_for(exc, without=without)
-    return call(given)
-
-
 def ask_for(needs: Needs, *, without: str) -> dict[str, str]:
     """The missing fields, typed by a person."""
     if not say.can_ask():

@@ -18,8 +18,8 @@ import click
 from borrow.cli import say
 from borrow.cli.errors import NOT_EXECUTABLE, NOT_FOUND, NotRunnable, WrongUse
 from borrow.cli.group import override
-from borrow.cli.options import duration, needs_asked, role_argument
-from borrow.protocol.errors import BorrowError, Untrusted
+from borrow.cli.options import ask_for, duration, role_argument
+from borrow.protocol.errors import BorrowError, Needs, Untrusted
 
 if TYPE_CHECKING:
     from borrow.cli.client import Control
@@ -124,13 +124,11 @@ def _lease(client: Control, role: str, *, reason: str, ticket: str, seconds: int
 
     reason = reason or os.environ.get("BORROW_REASON", "")
 
-    def post(given: dict[str, str]) -> dict[str, Any]:
-        body: dict[str, Any] = {"role": role, **{k: v for k, v in given.items() if v}}
-        return client.post("/v1/bearers", body | ({"seconds": seconds} if seconds else {}))
-
-    line = f"borrow run {role} -m REASON -- COMMAND"
+    given = {"reason": reason, "ticket": ticket}
     try:
-        answer = needs_asked(post, reason=reason, ticket=ticket, without=line)
+        given |= _asked_first(client, role, given)
+        body: dict[str, Any] = {"role": role, **{k: v for k, v in given.items() if v}}
+        answer = client.post("/v1/bearers", body | ({"seconds": seconds} if seconds else {}))
     except BorrowError as exc:
         from borrow.cli.catalogue import with_suggestions
 
@@ -140,6 +138,26 @@ def _lease(client: Control, role: str, *, reason: str, ticket: str, seconds: int
         raise Untrusted("the daemon gave no address to fetch from")
     url, bearer, named, region = (cast("str", part) for part in parts)
     return Lease(named or role, url, bearer, region)
+
+
+def _asked_first(client: Control, role: str, given: dict[str, str]) -> dict[str, str]:
+    """What the role's rule wants and was not given, if a person is there to type it.
+
+    Where nobody is, the command's first call waits until `borrow ask ROLE -m …` has said it.
+    """
+    if not say.can_ask() or any(given.values()):
+        return {}
+    from borrow.cli.catalogue import entries
+
+    held = client.get("/v1/status").get("grants")
+    if isinstance(held, list) and any(isinstance(g, dict) and g.get("role") == role for g in held):
+        return {}
+    needs = next((e.get("needs") for e in entries(client) if e["name"] == role), None)
+    if not isinstance(needs, dict) or not needs:
+        return {}
+    fields = {str(name): str(rule) for name, rule in needs.items()}
+    wanted = Needs(f"{role} needs {' and '.join(fields)}", fields=fields)
+    return ask_for(wanted, without=f"borrow run {role} -m REASON -- COMMAND")
 
 
 def _change(home: Home, lease: Lease) -> Change:

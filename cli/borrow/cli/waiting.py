@@ -34,16 +34,15 @@ class Waiting:
     looking: tuple[str, ...] = ()
     usual: float = 0.0  # seconds
     expires_at: float = 0.0
-    joined: bool = False
+    trouble: str = ""
 
     def told(self, event: dict[str, Any]) -> Waiting:
         """With what an event says; members it lacks stay as they were."""
+        watched = event.get("seen")
+        eyes: dict[str, Any] = watched if isinstance(watched, dict) else {}
 
         def text(name: str, before: str) -> str:
             return say.text_of(event.get(name), before)
-
-        def names(name: str, before: tuple[str, ...]) -> tuple[str, ...]:
-            return _names(event[name]) if name in event else before
 
         return replace(
             self,
@@ -52,20 +51,25 @@ class Waiting:
             number=text("number", self.number),
             words=text("words", self.words),
             mode=text("mode", self.mode),
-            caller=text("caller", self.caller),
-            asked=names("asked", self.asked),
-            seen=names("seen", self.seen),
-            looking=names("looking", self.looking),
-            usual=say.number_of(event.get("usual_wait")) or self.usual,
+            caller=_program(event.get("caller")) or self.caller,
+            asked=_names(event["asked"]) if "asked" in event else self.asked,
+            seen=_names(eyes["seen"]) if "seen" in eyes else self.seen,
+            looking=_names(eyes["looking"]) if "looking" in eyes else self.looking,
+            usual=say.number_of(eyes.get("usual_wait")) or self.usual,
             expires_at=say.number_of(event.get("expires_at")) or self.expires_at,
-            joined=bool(event.get("joined", self.joined)),
+            trouble=self._trouble(event),
         )
+
+    def _trouble(self, event: dict[str, Any]) -> str:
+        """What keeps the question from being asked just now, '' if it is asked."""
+        if event.get("event") == "unavailable":
+            return say.text_of(event.get("message"), "the approver cannot be reached")
+        return say.text_of(event.get("trouble"))
 
     def head(self) -> str:
         """What is asked and by which program; printed once."""
         by = f" by {self.caller}" if self.caller else ""
-        again = ", as asked before" if self.joined else ""
-        known = f" ({self.request}{again})" if self.request else ""
+        known = f" ({self.request})" if self.request else ""
         return f"asking for {self.role}{by}{known}"
 
     def what_to_do(self) -> str:
@@ -78,7 +82,7 @@ class Waiting:
         return f"number {self.number}{words}: they see the same"
 
     def line(self, now: float) -> str:
-        parts = [self._who()]
+        parts = [f"{self.trouble}, trying again" if self.trouble else self._who()]
         if self.usual:
             parts.append(f"usually {show_duration(round(self.usual) or 1)}")
         if self.expires_at:
@@ -95,6 +99,16 @@ class Waiting:
         if self.looking:
             return f"{text}, {_listed(self.looking)} is looking"
         return f"{text}, seen by {_listed(self.seen)}" if self.seen else text
+
+
+def _program(value: object) -> str:
+    """The asking program in a word: its command, cut, or its file's name."""
+    if not isinstance(value, dict):
+        return say.text_of(value)
+    argv = value.get("argv")
+    words = [str(word) for word in argv] if isinstance(argv, list) else []
+    name = str(value.get("exe") or "").rpartition("/")[2]
+    return shown(" ".join(words) or name, 60)
 
 
 def _names(value: object) -> tuple[str, ...]:
