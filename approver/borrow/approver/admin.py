@@ -97,7 +97,7 @@ async def freeze(request: web.Request) -> web.Response:
 async def unfreeze(request: web.Request) -> web.Response:
     desk = request.app[DESK]
     client_id, by, _ = await _named(request, "client_id", "d")
-    await desk.notices.publish(await desk.minter.unfreeze(client_id, by) or ())
+    await desk.notices.publish(await desk.minter.unfreeze(client_id, by))
     desk.devices.forget()
     return web.json_response({"client_id": client_id, "state": "active"})
 

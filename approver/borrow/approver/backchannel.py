@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+COLLECT_SECONDS = 300
 AUTH_REQ_ID_BYTES = 20  # 160 bit, as CIBA §7.3 recommends
 
 
@@ -93,5 +94,7 @@ def _acknowledgement(desk: Desk, token: str, accepted: Accepted) -> dict[str, An
 
 def _expires_in(view: RequestView, now: float) -> int:
     """Until nobody can answer any more; once it is approved, until it must be collected."""
+    if view.state is RequestState.REDEEMED:  # joined: a grant is open, take a token for it
+        return COLLECT_SECONDS
     end = view.pending_until if view.state is RequestState.PENDING else view.claim_until
     return max(1, int(end - now))

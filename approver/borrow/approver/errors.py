@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 from email.utils import formatdate
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from aiohttp import web
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+Response = TypeVar("Response", bound=web.StreamResponse)
+
 # What a state says goes before what its class says.
 STATUS_OF_STATE: Final = {
     "invalid_client": 401,
@@ -47,9 +49,13 @@ STATUS_OF_STATE: Final = {
     "grant_exhausted": 400,
     "cloud_refused": 400,
     "not_found": 404,
+    "unknown_request": 404,
+    "unknown_grant": 404,
+    "unknown_enrolment": 404,
     "wrong_state": 409,
     "replayed": 409,
     "altered": 409,
+    "statement_expired": 409,
     "number_mismatch": 409,
     "body_too_large": 413,
     "media_type": 415,
@@ -100,7 +106,7 @@ def constant(status: int) -> web.Response:
         word, sentence = _INTERNAL
     error = "server_error" if status >= 500 else "invalid_request"
     body = {"error": error, "error_description": sentence, "borrow_state": word}
-    return web.json_response(body, status=status)
+    return _sealed_off(web.json_response(body, status=status))
 
 
 def middleware(clock: Callable[[], float]) -> Middleware:
@@ -110,12 +116,16 @@ def middleware(clock: Callable[[], float]) -> Middleware:
     async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:
         response = await _answer(request, handler)
         response.headers["Date"] = formatdate(clock(), usegmt=True)
-        response.headers["Cache-Control"] = "no-store"
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers["Server"] = "borrow"
-        return response
+        return _sealed_off(response)
 
     return edge
+
+
+def _sealed_off(response: Response) -> Response:
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Server"] = "borrow"
+    return response
 
 
 async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:

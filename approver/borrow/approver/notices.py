@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from borrow.approver import outbox, tickets
 from borrow.approver.telling import OVER, STOPPED, asked_letters, letters_for
 from borrow.minter.port import Change
-from borrow.protocol.errors import Unavailable
+from borrow.protocol.errors import Refused, Unavailable
 from borrow.protocol.lifecycle import GrantState
 from borrow.protocol.strict import b64url
 
@@ -85,10 +85,13 @@ class Notices:
         async with self._store.reading() as db:
             known = await tickets.live_grants(db)
         for each in known:
-            view = await minter.grant(each.grant_id)
-            if view.state is GrantState.ACTIVE:
+            try:
+                state = (await minter.grant(each.grant_id)).state
+            except Refused:  # the minter knows no such grant (any more): then nobody has it
+                state = GrantState.REVOKED
+            if state is GrantState.ACTIVE:
                 continue
-            kind = f"grant_{view.state.value}"
+            kind = f"grant_{state.value}"
             subject = f"grant:{each.grant_id}"
             await self.publish((Change(kind, each.person, each.client_id, subject, each.role),))
 

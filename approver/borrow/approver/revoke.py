@@ -6,7 +6,7 @@ of another client is refused.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from aiohttp import web
 
@@ -14,13 +14,9 @@ from borrow.approver import tickets
 from borrow.approver.auth import authenticate
 from borrow.approver.bodies import form, need
 from borrow.approver.desk import DESK, Desk
-from borrow.minter.port import Change
-from borrow.protocol.errors import Refused, Untrusted
+from borrow.protocol.errors import Refused
 from borrow.protocol.ids import kind_of
 from borrow.protocol.oauth import HINT_AUTH_REQ_ID
-
-if TYPE_CHECKING:
-    from borrow.approver.tickets import GrantTicket
 
 HINT_GRANT_ID: Final = "urn:borrow:grant_id"
 
@@ -33,7 +29,7 @@ async def revoke(request: web.Request) -> web.Response:
     if hint == HINT_AUTH_REQ_ID:
         await _cancel(desk, token, device.client_id)
     elif hint == HINT_GRANT_ID:
-        await _release_id(desk, token, device.client_id)
+        await _release(desk, token, device.client_id)
     else:
         await _drop(desk, token, device.client_id)
     return web.json_response({})
@@ -56,42 +52,23 @@ async def _cancel(desk: Desk, auth_req_id: str, client_id: str) -> None:
     await desk.notices.publish(changes)
 
 
-async def _release_id(desk: Desk, grant_id: str, client_id: str) -> None:
-    """By its public name: after a restart the daemon has that and no token."""
-    try:
-        known = kind_of(grant_id) == "g"
-    except Untrusted:
-        known = False
-    if not known:
-        return
-    async with desk.store.reading() as db:
-        held = await tickets.grant_ticket(db, grant_id)
-    if held is not None:
-        await _release(desk, held, client_id)
+async def _release(desk: Desk, grant_id: str, client_id: str) -> None:
+    """Also by its public name alone: after a restart the daemon has that and no token."""
+    if kind_of(grant_id) != "g":
+        raise _not_yours()
+    await desk.notices.publish(await desk.minter.release(grant_id, client_id))
 
 
 async def _drop(desk: Desk, token: str, client_id: str) -> None:
     async with desk.store.reading() as db:
         held = await tickets.grant_of_token(db, token)
-    if held is not None:
-        await _release(desk, held, client_id)
-        return
-    async with desk.store.writing() as db:
-        await tickets.drop_access_token(db, token, client_id)
-
-
-async def _release(desk: Desk, held: GrantTicket, client_id: str) -> None:
-    if held.client_id != client_id:
+    if held is None:
+        async with desk.store.writing() as db:
+            await tickets.drop_access_token(db, token, client_id)
+    elif held.client_id != client_id:
         raise _not_yours()
-    try:
-        told = await desk.minter.release(held.grant_id, client_id)
-    except Refused as exc:
-        if exc.state != "wrong_state":
-            raise
-        return
-    subject = f"grant:{held.grant_id}"
-    released = Change("grant_released", held.person, client_id, subject, held.role)
-    await desk.notices.publish(told or (released,))
+    else:
+        await _release(desk, held.grant_id, client_id)
 
 
 def _not_yours() -> Refused:

@@ -124,15 +124,7 @@ async def issue_grant_token(db: AsyncConnection, token: str, grant: GrantView) -
 
 async def grant_of_token(db: AsyncConnection, token: str) -> GrantTicket | None:
     query = select(grants).where(grants.c.token_hash == hashed(token), grants.c.over.is_(False))
-    return await _ticket(db, query)
-
-
-async def grant_ticket(db: AsyncConnection, grant_id: str) -> GrantTicket | None:
-    return await _ticket(db, select(grants).where(grants.c.grant_id == grant_id))
-
-
-async def _ticket(db: AsyncConnection, query: object) -> GrantTicket | None:
-    row = (await db.execute(query)).one_or_none()  # type: ignore[call-overload]  # a Select
+    row = (await db.execute(query)).one_or_none()
     if row is None:
         return None
     return GrantTicket(
