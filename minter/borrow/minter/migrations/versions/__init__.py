@@ -1,0 +1,1 @@
+"""One module per step. A released step is never edited."""
