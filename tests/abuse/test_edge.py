@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from borrow.daemon.front import Limits
+from borrow.daemon.front import KEEPALIVE, Limits
 from borrow_fakes.edge import (
     OTHER,
     SECRET,
@@ -281,6 +281,26 @@ async def test_a15_a_trickle_does_not_buy_more_time() -> None:
                         break
         writer.close()
         assert edge.door.refused["slow"] == 1
+
+
+@pytest.mark.parametrize("start", [b"\r\n", b"\r\n\r\n", b"\n" * 100, b"\r\n" * 50 + b"GET /"])
+async def test_a15_blank_lines_do_not_buy_more_time(start: bytes) -> None:
+    """aiohttp skips them, and would wait for its own, longer deadline."""
+    async with running_edge(limits=Limits(header_seconds=0.2)) as edge:
+        assert await edge.ask(start, seconds=3) == b""
+        assert edge.door.refused == {"slow": 1}
+
+
+async def test_a15_a_later_half_sent_header_is_cut_too() -> None:
+    assert KEEPALIVE <= 15
+    async with running_edge(keepalive=0.3) as edge:
+        reader, writer = await asyncio.open_connection("127.0.0.1", edge.port)
+        writer.write(edge.head())
+        await reader.readuntil(b"}")
+        writer.write(b"GET /v1/cred")
+        async with asyncio.timeout(3):
+            assert await reader.read() == b""
+        writer.close()
 
 
 FLOOD = """

@@ -1,6 +1,7 @@
 """The door's own behaviour; what it keeps out is in tests/abuse."""
 
 import asyncio
+import os
 
 import pytest
 
@@ -112,6 +113,38 @@ async def test_waiting_for_a_count_loses_no_byte() -> None:
         await until(lambda: edge.door.open_connections == 1)
         assert (await edge.get()).status == 200
         idle.close()
+
+
+async def test_a_route_can_ask_who_is_calling() -> None:
+    async with running_edge() as edge:
+        await edge.get()
+        [caller] = edge.callers
+        assert caller is not None
+        assert caller.uid == os.getuid()
+        assert caller.inode > 0
+
+
+async def test_leading_blank_lines_are_no_request_and_no_harm() -> None:
+    async with running_edge() as edge:
+        assert b"200 OK" in await edge.ask(b"\r\n", edge.head())
+
+
+def test_the_door_works_under_uvloop() -> None:
+    uvloop = pytest.importorskip("uvloop")
+
+    async def walk() -> None:
+        async with running_edge(limits=Limits(header_seconds=0.2, per_process=2)) as edge:
+            assert (await edge.get()).status == 200
+            assert (await edge.get("Via: x")).error == "proxied"
+            assert await edge.ask(b"GET /") == b""
+            pairs = [await asyncio.open_connection("127.0.0.1", edge.port) for _ in range(6)]
+            await until(lambda: edge.door.refused["limit"] == 4)
+            for _, writer in pairs:
+                writer.close()
+            assert edge.door.refused["slow"] >= 1
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(walk())
 
 
 async def test_abort_ends_what_is_held_at_once() -> None:

@@ -24,11 +24,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from borrow.daemon.caller import pids_of_inodes
-from borrow.daemon.peer import Peer, PeerSource
 
 if TYPE_CHECKING:
     from aiohttp import web
     from typing_extensions import override
+
+    from borrow.daemon.peer import Peer, PeerSource
 else:
 
     def override(method):  # `typing` has its own from Python 3.12
@@ -95,7 +96,7 @@ class Door:
         self._allow_root = allow_root
         self._on_reject = on_reject
         self._census = census
-        self._open: dict[asyncio.Transport, int] = {}  # admitted, oldest first, to their inode
+        self._open: dict[asyncio.Transport, Peer | None] = {}  # admitted, oldest first
         self._waiting: dict[Visitor, None] = {}  # ask the census first
         self._counting: asyncio.Future[Mapping[int, int]] | None = None
 
@@ -118,8 +119,7 @@ class Door:
 
     def whois(self, transport: asyncio.Transport) -> Peer | None:
         """The peer of a connection that is open now, without asking the kernel again."""
-        inode = self._open.get(transport, 0)
-        return Peer(self._uid, inode) if inode else None
+        return self._open.get(transport)
 
     # -- called by Visitor ----------------------------------------------------------------------
 
@@ -129,7 +129,7 @@ class Door:
         if isinstance(verdict, _No):
             self.refuse(visitor.transport, verdict.reason, verdict.uid)
             return
-        visitor.inode = verdict
+        visitor.peer = verdict
         self._forget_closed()
         if self._counting is None and len(self._open) < self.limits.per_process:
             self._admit(visitor)
@@ -139,17 +139,17 @@ class Door:
             self._waiting[visitor] = None
             self._start_census()
 
-    def _examine(self, transport: asyncio.Transport) -> _No | int:
-        """The inode of a socket that may come in (0 where the system does not tell)."""
+    def _examine(self, transport: asyncio.Transport) -> _No | Peer | None:
+        """Who may come in (None where the system does not tell), or why not."""
         client, server = _ends(transport)
         if client is None or server is None or not is_loopback(client[0]):
             return _No("remote")
         if not self._peers.gives_uid:
-            return 0
+            return None
         peer = self._peers.lookup(client, server)
         if peer is None or peer.inode == 0:
             return _No("unknown")
-        return _No("uid", peer.uid) if self.is_stranger(peer.uid) else peer.inode
+        return _No("uid", peer.uid) if self.is_stranger(peer.uid) else peer
 
     def is_stranger(self, uid: int) -> bool:
         return uid != self._uid and not (self._allow_root and uid == 0)
@@ -169,7 +169,7 @@ class Door:
 
     def _admit(self, visitor: Visitor) -> None:
         self.admitted += 1
-        self._open[visitor.transport] = visitor.inode
+        self._open[visitor.transport] = visitor.peer
         visitor.enter()
 
     def _forget_closed(self) -> None:
@@ -186,9 +186,9 @@ class Door:
         """
         if self._counting is not None:
             return
-        inodes = {inode for inode in self._open.values() if inode}
-        inodes.update(visitor.inode for visitor in self._waiting if visitor.inode)
         asked = list(self._waiting)
+        peers = [*self._open.values(), *(visitor.peer for visitor in asked)]
+        inodes = {peer.inode for peer in peers if peer is not None}
         loop = asyncio.get_running_loop()
         self._counting = loop.run_in_executor(None, self._census, inodes, self._uid)
         self._counting.add_done_callback(lambda done: self._after_census(done, asked))
@@ -202,11 +202,11 @@ class Door:
         holders: Mapping[int, int] = {} if failure else done.result()
         self._forget_closed()
         # Sockets whose holder is not found are counted together: hiding buys no more room.
-        held = Counter(holders.get(inode, 0) for inode in self._open.values())
+        held = Counter(_holder(holders, peer) for peer in self._open.values())
         for visitor in asked:
             if self._waiting.pop(visitor, visitor) is visitor or visitor.transport.is_closing():
                 continue  # gone, or cut at its deadline, meanwhile
-            pid = holders.get(visitor.inode, 0)
+            pid = _holder(holders, visitor.peer)
             if held[pid] >= self.limits.per_process or len(self._open) >= self.limits.total:
                 self.refuse(visitor.transport, "limit", self._uid)
             else:
@@ -219,7 +219,7 @@ class Door:
 class Visitor(asyncio.Protocol):
     """One connection until its first head is complete (step 4); then aiohttp's."""
 
-    __slots__ = ("_buffer", "_deadline", "_door", "_entered", "inode", "transport")
+    __slots__ = ("_buffer", "_deadline", "_door", "_entered", "peer", "transport")
 
     transport: asyncio.Transport
 
@@ -228,7 +228,7 @@ class Visitor(asyncio.Protocol):
         self._buffer = b""
         self._entered = False
         self._deadline: asyncio.TimerHandle | None = None
-        self.inode = 0
+        self.peer: Peer | None = None
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -287,9 +287,15 @@ def is_loopback(host: str) -> bool:
 def _is_complete(data: bytes) -> bool:
     """True if aiohttp has all it needs to judge the head, be it only to say that it is none.
 
-    A first byte that starts no method (a TLS hello) is refused at once, not at the deadline.
+    A first byte that starts no method (a TLS hello) is refused at once, not at the deadline. Blank
+    lines in front are skipped by aiohttp, so they do not count: they would buy its longer deadline.
     """
-    return not b"A" <= data[:1] <= b"Z" or b"\r\n\r\n" in data or b"\n\n" in data
+    head = data.lstrip(b"\r\n")
+    return b"\r\n\r\n" in head or b"\n\n" in head or (head != b"" and not head[:1].isupper())
+
+
+def _holder(holders: Mapping[int, int], peer: Peer | None) -> int:
+    return holders.get(peer.inode, 0) if peer is not None else 0
 
 
 def _ends(

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from borrow.daemon.front import Door, Limits, aiohttp_handlers
+from borrow.daemon.front import KEEPALIVE, Door, Limits, aiohttp_handlers
 from borrow.daemon.guard import RULES, Rule, guard_middleware, install_guard
-from borrow.daemon.peer import PeerSource, system_peers
+from borrow.daemon.peer import Peer, PeerSource, system_peers
 from borrow.daemon.ports import BACKLOG
 from borrow_fakes.tools import lacking, need
 
@@ -41,6 +41,7 @@ class Edge:
     door: Door
     port: int
     served: list[str] = field(default_factory=list)
+    callers: list[Peer | None] = field(default_factory=list)  # of what was served
     refused: list[tuple[str, int | None]] = field(default_factory=list)  # by the door
     rejected: list[str] = field(default_factory=list)  # by the guard
 
@@ -101,6 +102,7 @@ async def running_edge(
     peers: PeerSource | None = None,
     uid: int | None = None,
     limits: Limits | None = None,
+    keepalive: float = KEEPALIVE,
     **options: Any,
 ) -> AsyncIterator[Edge]:
     """The edge on a free port of the loopback, until the block ends."""
@@ -123,7 +125,7 @@ async def running_edge(
     _add_routes(app, edge)
     await runner.setup()
     assert runner.server is not None
-    hand_over = aiohttp_handlers(runner.server)
+    hand_over = aiohttp_handlers(runner.server, keepalive=keepalive)
     try:
         yield edge
     finally:
@@ -136,6 +138,8 @@ async def running_edge(
 def _add_routes(app: web.Application, edge: Edge) -> None:
     async def credentials(request: web.Request) -> web.StreamResponse:
         edge.served.append(request.path)
+        assert request.transport is not None
+        edge.callers.append(edge.door.whois(request.transport))
         return web.json_response({"SecretAccessKey": SECRET})
 
     async def token(request: web.Request) -> web.StreamResponse:
