@@ -17,7 +17,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from borrow.minter.basekeys import BaseKeys
-from borrow.minter.drivers import cloud as cloud_module
 from borrow.minter.drivers import failures
 from borrow.minter.drivers.assume_role import AssumeRoleDriver, parameters
 from borrow.minter.drivers.base import GrantFacts, Target
@@ -375,14 +374,12 @@ def test_nobody_listening_is_unavailable() -> None:
         AssumeRoleDriver(Keys(), url, "eu-west-1", at_now).mint(TARGET, FACTS)
 
 
-def test_a_silent_cloud_is_given_up_within_the_deadlines(
-    sts: FakeSts, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(cloud_module, "ANSWER_WITHIN", 0.2)
+def test_a_silent_cloud_is_given_up_within_the_deadlines(sts: FakeSts) -> None:
     sts.answers = [fake.Answer("", hold=True)]
+    client = Cloud(sts.url, "eu-west-1", answer_within=0.2).signed(BASE)
     began = time.monotonic()
     with pytest.raises(Unavailable, match="ReadTimeoutError"):
-        assuming(sts).mint(TARGET, FACTS)
+        ask(client.get_session_token)
     assert time.monotonic() - began < 4
     assert len(sts.asked) == 2
 

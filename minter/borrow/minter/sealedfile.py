@@ -88,7 +88,7 @@ def read_private(path: Path) -> bytes | None:
         return None
     except OSError as exc:
         raise _unreadable(path, exc) from exc
-    with os.fdopen(handle, "rb") as file:
+    try:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
             raise Misconfigured(f"{_named(path)} is not a plain file", hint="move it away")
@@ -97,10 +97,12 @@ def read_private(path: Path) -> bytes | None:
                 f"others have rights on {_named(path)}",
                 hint=f"make it yours alone: chmod 600 {_named(path)}",
             )
-        try:
+        with os.fdopen(handle, "rb", closefd=False) as file:
             data = file.read(MAX_FILE + 1)
-        except OSError as exc:
-            raise _unreadable(path, exc) from exc
+    except OSError as exc:
+        raise _unreadable(path, exc) from exc
+    finally:
+        os.close(handle)
     if len(data) > MAX_FILE:
         raise Misconfigured(f"{_named(path)} is too large", hint="point at the right file")
     return data

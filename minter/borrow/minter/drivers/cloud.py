@@ -39,9 +39,12 @@ ATTEMPTS = 2  # in all: the authority and the daemon retry too
 class Cloud:
     """STS at one place. Thread-safe; a client is cheap (1 ms) once the first was made."""
 
-    def __init__(self, endpoint_url: str | None, region: str) -> None:
+    def __init__(
+        self, endpoint_url: str | None, region: str, *, answer_within: float = ANSWER_WITHIN
+    ) -> None:
         self._endpoint_url = endpoint_url
         self._region = region
+        self._answer_within = answer_within
         self._lock = threading.Lock()
         self._session: Session | None = None
 
@@ -65,7 +68,7 @@ class Cloud:
 
         config |= {
             "connect_timeout": CONNECT_WITHIN,
-            "read_timeout": ANSWER_WITHIN,
+            "read_timeout": self._answer_within,
             "retries": {"mode": "standard", "total_max_attempts": ATTEMPTS},
             "ignore_configured_endpoint_urls": True,
         }
