@@ -48,7 +48,10 @@ def waiting_ids() -> list[str]:
 
 def decisions(client: Control) -> list[dict[str, Any]]:
     listed = client.get("/v1/inbox").get("decisions")
-    return [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+    if not isinstance(listed, list):
+        return []
+    found = [one for one in listed if isinstance(one, dict)]
+    return [one for one in found if one.get("state", "pending") == "pending"]
 
 
 @click.command()

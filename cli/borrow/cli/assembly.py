@@ -13,15 +13,14 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from borrow.minter.authority import Minter, MinterSecrets
-from borrow.minter.inprocess import InProcessMinter
-
 from borrow.approver.app import build_app
 from borrow.approver.settings import ApproverSettings
 from borrow.cli.cloud import make_driver
 from borrow.cli.keyfiles import load_or_make
 from borrow.cli.policyfile import PolicyFile
 from borrow.daemon.places import read_private
+from borrow.minter.authority import Minter
+from borrow.minter.inprocess import InProcessMinter
 from borrow.protocol.errors import Misconfigured
 
 if TYPE_CHECKING:
@@ -73,7 +72,7 @@ def assemble(
     minter = Minter(
         folder / MINTER_DB,
         issuer=issuer,
-        keys=MinterSecrets(sig=keys.minter_sig, enc=keys.minter_enc),
+        keys=keys.minter,
         policy=watched.current,
         driver=driver,
         clock=clock,

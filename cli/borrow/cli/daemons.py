@@ -103,7 +103,7 @@ def logs(*, lines: int, follow: bool) -> None:
 
 
 def _copy(text: str) -> None:
-    from borrow.protocol.text import shown
+    from borrow.cli.logs import read
 
-    sys.stdout.write(shown(text.rstrip("\n"), 2_000) + "\n")
+    sys.stdout.write(read(text) + "\n")
     sys.stdout.flush()

@@ -28,6 +28,7 @@ CONFIG: Final = "config.json"
 POLICY: Final = "policy.toml"
 CLOUD: Final = "cloud.toml"
 LOG: Final = "daemon.log"
+LAST_WORDS: Final = "daemon.err"
 SET_UP = "`borrow setup` for yourself, or `borrow join URL` for a team"
 
 Mode = Literal["solo", "team"]
@@ -61,6 +62,11 @@ class Home:
         return self.state / LOG
 
     @property
+    def last_words(self) -> Path:
+        """What the daemon's process printed since its start: why it ended, as a rule."""
+        return self.state / LAST_WORDS
+
+    @property
     def is_set_up(self) -> bool:
         return (self.state / CONFIG).exists()
 
@@ -69,7 +75,7 @@ class Home:
         path = self.state / CONFIG
         data = read_private(path)
         if data is None:
-            raise Misconfigured("Borrow is not set up here", hint=SET_UP, state="not_set_up")
+            raise Misconfigured("borrow is not set up here", hint=SET_UP, state="not_set_up")
         try:
             config = json.loads(data)
         except ValueError:
@@ -95,6 +101,6 @@ def open_home(environment: Mapping[str, str] = os.environ, *, create: bool = Fal
     """The user's Home. Without `create`, a missing one is Misconfigured and stays missing."""
     path = default_path(environment)
     if not create and not path.exists():
-        raise Misconfigured("Borrow is not set up here", hint=SET_UP, state="not_set_up")
+        raise Misconfigured("borrow is not set up here", hint=SET_UP, state="not_set_up")
     state = StateDir.open(path, create=create)
     return Home(state, runtime_dir(state.path, environment))

@@ -1,8 +1,8 @@
 """Starting the daemon, for any command that needs it, and stopping it.
 
-The daemon is a process of its own, detached from the terminal, that writes to `daemon.log`. Two
-commands that start it at the same moment make one daemon: a lock file is held meanwhile. If it
-does not stay, its own error becomes the command's.
+The daemon is a process of its own, detached from the terminal, with a log of its own. Two commands
+that start it at the same moment make one daemon: a lock file is held meanwhile. If it does not
+stay, its own error becomes the command's.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 START_WITHIN: Final = 20.0  # seconds, on a slow and busy machine
 STOP_WITHIN: Final = 10.0  # seconds
-KEPT_LOG: Final = 2 << 20  # bytes; a larger log is moved to daemon.log.1 at the next start
 _ERROR, _HINT = "borrow: error: ", "borrow: hint: "
 
 
@@ -55,33 +54,29 @@ def start(home: Home) -> bool:
     with _one_at_a_time(home):
         if control(home).is_up():
             return False
-        _wait(home, *_spawn(argv, home))
+        _wait(home, _spawn(argv, home))
     return True
 
 
-def _spawn(argv: list[str], home: Home) -> tuple[subprocess.Popen[bytes], int]:
-    """The process, and where in the log its own lines begin."""
-    with contextlib.suppress(OSError):
-        if home.log.stat().st_size > KEPT_LOG:
-            home.log.replace(home.log.with_name(home.log.name + ".1"))
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+def _spawn(argv: list[str], home: Home) -> subprocess.Popen[bytes]:
+    """The process. What it prints goes to a file of its own, begun anew."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
     try:
-        handle = os.open(home.log, flags, 0o600)
+        handle = os.open(home.last_words, flags, 0o600)
     except OSError as exc:
         raise Misconfigured(
-            f"cannot write {home.log}: {exc.strerror}", hint="check who owns the file"
+            f"cannot write {home.last_words}: {exc.strerror}", hint="check who owns the file"
         ) from exc
-    with os.fdopen(handle, "wb") as log:
-        process = subprocess.Popen(  # noqa: S603  our own interpreter and module
+    with os.fdopen(handle, "wb") as printed:
+        return subprocess.Popen(  # noqa: S603  our own interpreter and module
             argv,
             stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
+            stdout=printed,
+            stderr=printed,
             cwd="/",
             env=_environment(home),
             start_new_session=True,
         )
-        return process, log.tell()
 
 
 def _environment(home: Home) -> dict[str, str]:
@@ -94,14 +89,14 @@ def _environment(home: Home) -> dict[str, str]:
     return kept | {"BORROW_STATE_DIR": str(home.state.path)}
 
 
-def _wait(home: Home, process: subprocess.Popen[bytes], begin: int) -> None:
+def _wait(home: Home, process: subprocess.Popen[bytes]) -> None:
     until = time.monotonic() + START_WITHIN
     pause = 0.01
     while time.monotonic() < until:
         if _answers(home):
             return
         if process.poll() is not None:
-            raise _told_in(home.log, begin, process.returncode)
+            raise _told_in(home.last_words, process.returncode)
         time.sleep(pause)
         pause = min(pause * 1.5, 0.2)
     process.terminate()
@@ -119,10 +114,9 @@ def _answers(home: Home) -> bool:
     return True
 
 
-def _told_in(log: Path, begin: int, code: int) -> BorrowError:
-    """The error that the process wrote before it ended."""
-    with log.open("rb") as file:
-        file.seek(begin)
+def _told_in(printed: Path, code: int) -> BorrowError:
+    """The error that the process printed before it ended."""
+    with printed.open("rb") as file:
         lines = file.read(1 << 16).decode("utf-8", "replace").splitlines()
     said = [text.removeprefix(_ERROR) for text in lines if text.startswith(_ERROR)]
     hints = [text.removeprefix(_HINT) for text in lines if text.startswith(_HINT)]

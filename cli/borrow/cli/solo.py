@@ -37,6 +37,7 @@ def person() -> str:
 def main() -> int:
     """`python -m borrow.cli.solo`. Errors go to stderr as the two lines every command prints."""
     protect_process()
+    os.umask(0o077)
     from borrow.cli import errors, logs
     from borrow.cli.home import open_home
     from borrow.protocol.errors import BorrowError
@@ -44,7 +45,7 @@ def main() -> int:
     home = None
     try:
         home = open_home(os.environ)
-        logs.configure()
+        logs.to_file(home.log)
         asyncio.run(serve(home))
     except BorrowError as exc:
         errors.tell(exc)
@@ -86,13 +87,12 @@ def _crash(exc: BaseException, home: Home | None) -> int:
 
 async def serve(home: Home) -> None:
     """Run until the daemon is told to stop."""
-    from borrow.daemon.app import run
-
     from borrow.cli.assembly import alone
+    from borrow.daemon.app import run
 
     with alone(home.state.path):
         async with approver(home):
-            await run(home.state, ready=lambda *_: None)
+            await run(home.state)
 
 
 @contextlib.asynccontextmanager
