@@ -1,0 +1,426 @@
+"""The broker: callers on one side, the approver on the other, and at most one question between.
+
+`fetch` is what every endpoint calls. It answers from memory if it may, else it joins or starts the
+one flight of the caller's group and waits as long as that takes. `ask` is the deliberate form.
+What may be served is `cache`'s rule, what is asked `asking`'s; here they are joined, and the rules
+of company live: who joins whom, what a leaving client means, what a no is worth afterwards.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from borrow.daemon.asking import UNANSWERED, Pilot
+from borrow.daemon.cache import (
+    Cache,
+    Grant,
+    Held,
+    Mint,
+    Nothing,
+    OutOfContact,
+    Serve,
+    in_contact,
+)
+from borrow.daemon.denials import Denials
+from borrow.daemon.flights import Asked, Flight, FlightState, unique_number
+from borrow.daemon.minting import Minting
+from borrow.protocol.errors import BorrowError, Misconfigured, Refused, Unavailable
+from borrow.protocol.ids import words
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from borrow.daemon.catalogue import Catalogue, RoleFacts
+    from borrow.daemon.config import DaemonConfig
+    from borrow.daemon.groups import Group
+    from borrow.daemon.moments import Moment
+    from borrow.daemon.tasks import Spawn
+    from borrow.daemon.upstream import Acknowledged, Redeemed
+    from borrow.protocol.credentials import AwsCredentials
+    from borrow.protocol.request import AwsRole, RequestObject
+
+logger = logging.getLogger(__name__)
+
+# Seconds a request stays open after its last client left by itself: long enough for a re-run.
+GRACE: Final = 30.0
+
+# Re-asks within one fetch after a grant turned out to be void upstream: a loop would be prompts.
+_ANEW: Final = 2
+
+
+class Approver(Protocol):
+    """What the broker needs of the approver."""
+
+    async def ask(self, request: RequestObject) -> Acknowledged: ...
+    async def redeem(self, auth_req_id: str, wanted: AwsRole) -> Redeemed | None: ...
+    async def request_status(self, request_id: str) -> dict[str, Any]: ...
+    async def exchange(self, token: str, grant_id: str, role: AwsRole) -> AwsCredentials: ...
+    async def cancel(self, auth_req_id: str) -> None: ...
+    async def release(self, grant_id: str) -> None: ...
+
+
+class Contact(Protocol):
+    """The events poll, as far as the broker cares."""
+
+    @property
+    def last(self) -> Moment | None: ...
+    def wake(self) -> None: ...
+    async def renewed(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who fetches. `describe` looks the process up, only if a question has to be asked."""
+
+    group: Group
+    via: str
+    asked: Asked
+    describe: Callable[[], Awaitable[dict[str, Any]]]
+    terminal: bool = False  # lines about the wait go to the group's tty
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What a fetch ends with, and what the endpoint turns into its own document."""
+
+    grant: Grant
+    held: Held
+    region: str = ""
+
+
+class Broker:
+    """One daemon's broker. `spawn` owns the tasks; `now` reads the clocks."""
+
+    def __init__(
+        self,
+        config: DaemonConfig,
+        approver: Approver,
+        catalogue: Catalogue,
+        contact: Contact,
+        *,
+        now: Callable[[], Moment],
+        entropy: Callable[[int], bytes],
+        spawn: Spawn,
+        host: str = "",
+        os_user: str = "",
+        on_shared: Callable[[Group, Grant], None] = lambda group, grant: None,
+        on_flight: Callable[[Flight], None] = lambda flight: None,
+    ) -> None:
+        self.config = config
+        self.catalogue = catalogue
+        self.cache = Cache()
+        self.denials = Denials()
+        self.now = now
+        self._approver = approver
+        self._contact = contact
+        self._entropy = entropy
+        self._spawn = spawn
+        self._where = {"host": host[:255], "os_user": os_user[:255]}
+        self._on_shared = on_shared
+        self._on_flight = on_flight
+        self._shared_told: set[tuple[str, str]] = set()
+        self._flights: dict[str, Flight] = {}
+        self._pilot = Pilot(approver, config, now, entropy)
+        self._minting = Minting(approver, self.cache, now, spawn)
+
+    # -- what is going on ----------------------------------------------------------------------
+
+    @property
+    def flights(self) -> tuple[Flight, ...]:
+        return tuple(self._flights.values())
+
+    def needs_contact(self) -> bool:
+        """Whether the events poll must be open: a grant lives, or a question is in the air."""
+        return bool(self._flights) or next(self.cache.live(self.now()), None) is not None
+
+    # -- fetching ------------------------------------------------------------------------------
+
+    def look(self, caller: Caller) -> Served | None:
+        """The answer from memory, if there is one. This is the hot path: no IO, no task."""
+        facts = self.catalogue.known(caller.group.role)
+        if facts is None:
+            return None
+        target = self._target(caller.group, facts)
+        found = self._look(target)
+        if not isinstance(found, Serve):
+            return None
+        if found.refresh:
+            self._minting.refresh(found.grant)
+        if found.shared:
+            self._tell_shared(caller.group, found.grant)
+        return Served(found.grant, found.held, facts.region)
+
+    async def fetch(self, caller: Caller) -> Served:
+        """Wait until there is something to serve. Raises what it ended with instead."""
+        began, left = self.now(), _ANEW
+        while True:
+            self.config.require_enrolled()
+            facts = await self._facts(caller.group.role, began)
+            served = self.look(caller)
+            if served is not None:
+                return served
+            target = self._target(caller.group, facts)
+            match self._look(target):
+                case Serve():
+                    continue
+                case OutOfContact():
+                    self._contact.wake()
+                    await self._contact.renewed()
+                case Mint(grant=grant):
+                    left -= await self._mint(grant, target, left)
+                case Nothing():
+                    await self._fly_along(caller, target)
+
+    async def _mint(self, grant: Grant, group: Group, left: int) -> int:
+        """Have a credential fetched; 1 if the grant was void and dropped, else 0."""
+        if not in_contact(grant.tier, self.now(), self._contact.last):
+            self._contact.wake()
+            await self._contact.renewed()
+        failed = self.denials.recall(group.id, self.now())
+        if failed is not None:
+            raise failed.with_traceback(None)  # raised often: its traceback must not grow
+        try:
+            await self._minting.mint(grant)
+        except Unavailable as exc:
+            logger.info("minting waits", extra={"grant": grant.grant_id, "why": exc.state})
+            await asyncio.sleep(exc.retry_after)
+        except Refused as exc:
+            if exc.state not in ("invalid_grant", "wrong_state", "grant_exhausted") or not left:
+                self.denials.remember_failure(group.id, exc, self.now())
+                raise
+            self.cache.end(grant.grant_id, self.now())
+            return 1
+        except BorrowError as exc:
+            self.denials.remember_failure(group.id, exc, self.now())
+            raise
+        return 0
+
+    async def _facts(self, role: str, began: Moment) -> RoleFacts:
+        """The role's labels; an approver out of reach is waited for, as for any question."""
+        known = self.catalogue.known(role)
+        pause = 0.5
+        while known is None:
+            try:
+                known = await self.catalogue.role(role)
+            except Unavailable as exc:
+                if self.now().since(began) > UNANSWERED:
+                    raise
+                await asyncio.sleep(max(pause, min(exc.retry_after, 10.0)))
+                pause = min(pause * 2, 10.0)
+        return known
+
+    def _target(self, group: Group, facts: RoleFacts) -> Group:
+        """An elastic role stands for its base, until its callers were lifted to another role."""
+        if not facts.base:
+            return group
+        now = self.now()
+        lifted = [
+            grant
+            for grant in self.cache.live(now)
+            if grant.role != facts.base and group.same_session(grant.group)
+        ]
+        if lifted:
+            return group.for_role(max(lifted, key=lambda grant: grant.ends.wall).role)
+        return group.for_role(facts.base)
+
+    def _look(self, group: Group) -> Serve | Mint | OutOfContact | Nothing:
+        return self.cache.look(
+            group.role, group.id, self.now(), self._contact.last, may_share=not group.agent
+        )
+
+    def _tell_shared(self, group: Group, grant: Grant) -> None:
+        if (group.id, grant.grant_id) not in self._shared_told:
+            self._shared_told.add((group.id, grant.grant_id))
+            self._on_shared(group, grant)
+
+    # -- flights -------------------------------------------------------------------------------
+
+    async def _fly_along(self, caller: Caller, group: Group) -> None:
+        flight = self._flights.get(group.id) or await self._start(caller, group, deliberate=False)
+        flight.waiters += 1
+        flight.touch()
+        try:
+            await flight.result()
+        finally:
+            flight.waiters -= 1
+            self._after_leaving(flight)
+
+    def keep(self, caller: Caller) -> None:
+        """Our own limit cuts this caller, not its own will: the question stays open."""
+        if flight := self.flight_of(caller):
+            flight.deliberate = True
+
+    def flight_of(self, caller: Caller) -> Flight | None:
+        """The question `caller` would wait for, if it is in the air."""
+        facts = self.catalogue.known(caller.group.role)
+        target = self._target(caller.group, facts) if facts else caller.group
+        return self._flights.get(target.id)
+
+    async def ask(self, caller: Caller, *, extends: Grant | None = None) -> Flight | Grant:
+        """A person's own question: the flight to watch, or the grant that is there already."""
+        self.config.require_enrolled()
+        facts = await self.catalogue.role(caller.group.role)
+        group = caller.group
+        now = self.now()
+        if extends is None:
+            found = self._look(group)
+            if not isinstance(found, Nothing):
+                return found.grant
+        waiting = [
+            each
+            for each in self.flights
+            if each.state is FlightState.NEEDS and each.facts.name == facts.name
+        ]
+        for each in waiting:
+            each.feed(caller.asked)
+        flight = self._flights.get(group.id) or (waiting[0] if waiting else None)
+        if flight is None:
+            reason = caller.asked.reason
+            if denied := self.denials.recall(group.id, now, new_reason=reason):
+                raise denied.with_traceback(None)
+            self.denials.forget(group.id)
+            flight = await self._start(caller, group, deliberate=True, extends=extends)
+        flight.deliberate = True
+        return flight
+
+    async def _start(
+        self, caller: Caller, group: Group, *, deliberate: bool, extends: Grant | None = None
+    ) -> Flight:
+        if not deliberate and (denied := self.denials.recall(group.id, self.now())):
+            raise denied.with_traceback(None)
+        facts = await self.catalogue.role(group.role)
+        context = await self._context(caller, group)
+        # The awaits above let others in: whoever was first has started it.
+        if existing := self._flights.get(group.id):
+            return existing
+        taken = frozenset(flight.number for flight in self.flights)
+        flight = Flight(
+            group,
+            facts,
+            caller.asked,
+            number=unique_number(int.from_bytes(self._entropy(4)) % 1000, taken),
+            words=words(self._entropy(4)),
+            since=self.now(),
+            context=context,
+            extends=extends.grant_id if extends else "",
+            deliberate=deliberate,
+        )
+        self._flights[group.id] = flight
+        flight.stop = self._spawn(self._fly(flight))
+        self._on_flight(flight)
+        self._contact.wake()
+        return flight
+
+    async def _context(self, caller: Caller, group: Group) -> dict[str, Any]:
+        process = await caller.describe()
+        agent = group.agent or str(process.pop("agent", ""))
+        process.pop("agent", None)
+        context: dict[str, Any] = {
+            **self._where,
+            "via": caller.via,
+            "group": group.id,
+            "process": process,
+        }
+        return context | ({"agent": agent[:64]} if agent else {})
+
+    async def _fly(self, flight: Flight) -> None:
+        """A flight's task: whatever happens, its waiters get an answer."""
+        stop_looking = self._spawn(self._pilot.look(flight))
+        error: BorrowError = Unavailable("the request ended without an answer", state="internal")
+        try:
+            grant = await self._pilot.fly(flight)
+            error = self._land(flight, grant) or error
+        except BorrowError as exc:
+            error = exc
+        except asyncio.CancelledError:
+            if not flight.over:  # withdrawn, or we stop: no answer worth remembering
+                flight.refuse(Refused("the request was withdrawn", state="cancelled"))
+            raise
+        except Exception:
+            logger.exception("a flight failed", extra={"request": flight.request})
+        finally:
+            stop_looking()
+            if self._flights.get(flight.group.id) is flight:
+                del self._flights[flight.group.id]
+            if not flight.over:
+                self._refuse(flight, error)
+
+    def _land(self, flight: Flight, grant: Grant) -> BorrowError | None:
+        """Take the grant in. What was revoked while the answer travelled is not taken in."""
+        now = self.now()
+        if flight.extends:
+            self.cache.end(flight.extends, now)  # replaced; the minter has released it
+        if not self.cache.open(grant, now):
+            return Refused("the grant is over already", state="revoked", request=flight.request)
+        self.denials.forget(flight.group.id)
+        logger.info("granted", extra={"request": flight.request, "grant": grant.grant_id})
+        self._flights.pop(flight.group.id, None)
+        flight.grant_it(grant)
+        return None
+
+    def _refuse(self, flight: Flight, error: BorrowError) -> None:
+        if isinstance(error, Refused):
+            if not error.request:
+                error.request = flight.request
+            self.denials.remember(flight.group.id, error, self.now(), reason=flight.asked.reason)
+        else:
+            self.denials.remember_failure(flight.group.id, error, self.now())
+        logger.info("refused", extra={"request": flight.request, "why": error.state})
+        flight.refuse(error)
+
+    def _after_leaving(self, flight: Flight) -> None:
+        flight.touch()
+        if not flight.wanted and not flight.over:
+            asyncio.get_running_loop().call_later(GRACE, self._withdraw_unless_wanted, flight)
+
+    def _withdraw_unless_wanted(self, flight: Flight) -> None:
+        if flight.wanted or flight.over or self._flights.get(flight.group.id) is not flight:
+            return
+        self.withdraw(flight)
+
+    def withdraw(self, flight: Flight) -> None:
+        """Nobody waits any more: forget the question here, and cancel it at the approver."""
+        self._flights.pop(flight.group.id, None)
+        flight.stop()
+        if flight.auth_req_id:
+            self._spawn(self._cancel(flight.auth_req_id))
+
+    async def _cancel(self, auth_req_id: str) -> None:
+        try:
+            await self._approver.cancel(auth_req_id)
+        except BorrowError as exc:
+            logger.info("a request could not be cancelled", extra={"why": exc.state})
+
+    # -- ends ----------------------------------------------------------------------------------
+
+    def give_back(self, grants: list[Grant]) -> None:
+        """Serve nothing of them from now on; the approver is told as soon as it can be."""
+        for grant in grants:
+            self.cache.end(grant.grant_id, self.now())
+            self._spawn(self._release(grant))
+
+    async def _release(self, grant: Grant) -> None:
+        pause = 1.0
+        while not grant.ends.passed(self.now()):
+            try:
+                await self._approver.release(grant.grant_id)
+            except Unavailable:
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 60.0)
+            except BorrowError as exc:
+                logger.info("not released", extra={"grant": grant.grant_id, "why": exc.state})
+                return
+            else:
+                return
+
+    def own_grant(self, role: str, group: Group | None) -> Grant:
+        """The live grant of `role`, the group's own first; Misconfigured if there is none."""
+        now = self.now()
+        live = [grant for grant in self.cache.live(now) if grant.role == role]
+        if not live:
+            raise Misconfigured(f"no live grant of {role!r}", hint="borrow shows what you hold")
+        own = [grant for grant in live if group is not None and grant.group == group.id]
+        return max(own or live, key=lambda grant: grant.ends.wall)

@@ -1,0 +1,230 @@
+"""The control API on the Unix socket: what the command line, the tray and the demo talk to.
+
+Here are the table of routes and the calls about the daemon itself; borrowing is in
+`control_borrow`, answering in `control_answer`. Bodies are read strictly: an unknown member is an
+error, because it is a mistake of ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from borrow.daemon.caller import as_context, describe, session_of
+from borrow.daemon.flights import FlightState
+from borrow.daemon.groups import Group
+from borrow.daemon.ports import LOOPBACK
+from borrow.protocol.errors import Misconfigured, Refused, Unavailable, Untrusted
+from borrow.protocol.strict import Members
+
+if TYPE_CHECKING:
+    from borrow.daemon.broker import Broker
+    from borrow.daemon.config import DaemonConfig
+    from borrow.daemon.events import Poll
+    from borrow.daemon.flights import Flight
+    from borrow.daemon.groups import Bearers
+    from borrow.daemon.imds_role import ImdsRole
+    from borrow.daemon.unixhttp import Answer, Call
+    from borrow.daemon.upstream import Upstream
+
+Handle = Callable[["Call", str], Awaitable["Answer"]]
+Route = tuple[str, re.Pattern[str], Handle]
+
+LONGEST: Final = 7 * 86_400  # seconds, as in borrow.protocol.request
+ID: Final = r"([A-Za-z0-9._-]{1,64})"
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the routes work with. `inbox` remembers how many questions wait for this person."""
+
+    config: DaemonConfig
+    port: int
+    version: str
+    broker: Broker
+    bearers: Bearers
+    upstream: Upstream
+    poll: Poll
+    imds: ImdsRole
+    stop: Callable[[], None]
+    inbox: Inbox
+
+
+@dataclass(slots=True)
+class Inbox:
+    """The last known count; `borrow inbox` and notices keep it fresh."""
+
+    count: int = 0
+
+
+def route(method: str, pattern: str, handle: Handle) -> Route:
+    return method, re.compile(pattern), handle
+
+
+class Control:
+    """Finds the route for a call."""
+
+    def __init__(self, routes: list[Route]) -> None:
+        self._routes = routes
+
+    async def __call__(self, call: Call) -> Answer:
+        for method, pattern, handle in self._routes:
+            if method == call.method and (match := pattern.fullmatch(call.path)):
+                return await handle(call, match[1] if pattern.groups else "")
+        raise Refused("the daemon knows no such call", state="not_found")
+
+
+def daemon_routes(parts: Parts) -> list[Route]:
+    """Status, bearers, the IMDS switch, stop."""
+
+    async def status(call: Call, _: str) -> Answer:
+        return status_of(parts)
+
+    async def bearers(call: Call, _: str) -> Answer:
+        body = Members(call.body, "request")
+        role = role_in(body)
+        reason, ticket = body.text_or("reason"), body.text_or("ticket", limit=128)
+        seconds = seconds_in(body)
+        body.end()
+        parts.config.require_enrolled()
+        region = ""
+        with contextlib.suppress(Unavailable):
+            # Without it the bearer is good all the same; the first fetch waits for the approver.
+            region = (await parts.broker.catalogue.role(role)).region
+        group = await caller_group(call.pid, role)
+        bearer = parts.bearers.issue(group, reason=reason, ticket=ticket, seconds=seconds)
+        url = f"http://{LOOPBACK}:{parts.port}/v1/credentials/{role}"
+        return {"url": url, "bearer": bearer, "role": role, "region": region}
+
+    async def imds(call: Call, _: str) -> Answer:
+        if call.body.get("role") is None:
+            parts.imds.off()
+        else:
+            role = role_in(Members(call.body, "request"))
+            parts.imds.use(await parts.broker.catalogue.role(role))
+        return {
+            "imds_role": parts.imds(),
+            "url": f"http://{LOOPBACK}:{parts.port}/",
+        }
+
+    async def roles(call: Call, _: str) -> Answer:
+        parts.config.require_enrolled()
+        found = await parts.broker.catalogue.refresh()
+        return {"roles": [facts.entry for facts in found], "person": parts.config.person}
+
+    async def stop(call: Call, _: str) -> Answer:
+        asyncio.get_running_loop().call_later(0.05, parts.stop)  # after the answer went out
+        return {"stopping": True}
+
+    return [
+        route("GET", r"/v1/status", status),
+        route("POST", r"/v1/bearers", bearers),
+        route("POST", r"/v1/imds", imds),
+        route("GET", r"/v1/roles", roles),
+        route("POST", r"/v1/stop", stop),
+    ]
+
+
+def status_of(parts: Parts) -> dict[str, Any]:
+    now = parts.broker.now()
+    last = parts.poll.last
+    return {
+        "version": parts.version,
+        "pid": os.getpid(),
+        "port": parts.port,
+        "mode": parts.config.mode,
+        "issuer": parts.config.issuer,
+        "person": parts.config.person,
+        "client_id": parts.config.client_id,
+        "enrolled": parts.config.enrolled,
+        "contact_age": None if last is None else round(now.since(last), 1),
+        "imds_role": parts.imds() or None,
+        "grants": [
+            {
+                "grant": grant.grant_id,
+                "request": grant.request_id,
+                "role": grant.role,
+                "group": grant.group,
+                "expires_at": round(now.wall + grant.ends.left(now), 1),
+                "tier": grant.tier,
+                "mode": grant.mode,
+            }
+            for grant in parts.broker.cache.live(now)
+        ],
+        "asks": [ask_of(flight, parts) for flight in parts.broker.flights],
+        "inbox": parts.inbox.count,
+        "notices": [
+            {
+                "kind": notice.kind,
+                "text": notice.text,
+                "hint": notice.hint,
+                "role": notice.role,
+                "subject": notice.subject,
+                "at": notice.at,
+            }
+            for notice in parts.poll.notices
+        ],
+    }
+
+
+def ask_of(flight: Flight, parts: Parts) -> dict[str, Any]:
+    """One open question, as status and the ask stream show it."""
+    now = parts.broker.now()
+    needs = flight.state is FlightState.NEEDS
+    ends = flight.ends
+    return {
+        "request": flight.request,
+        "role": flight.facts.name,
+        "number": flight.number,
+        "words": flight.words,
+        "state": "needs" if needs else "pending",
+        **({"needs": flight.needs} if needs else {}),
+        "since": flight.since.wall,
+        "expires_at": None if ends is None else round(now.wall + ends.left(now), 1),
+        "asked": list(flight.people),
+        "mode": flight.mode,
+        "seen": flight.seen,
+        "trouble": flight.trouble,
+        "waiters": flight.waiters,
+        "caller": flight.context.get("process", {}),
+    }
+
+
+async def caller_group(pid: int, role: str) -> Group:
+    """The caller group of the process at the other end of the control socket."""
+    session = await asyncio.to_thread(session_of, pid)
+    if session is None:
+        raise Misconfigured("the calling process cannot be seen", hint="is /proc mounted?")
+    facts = await asyncio.to_thread(describe, pid)
+    agent = facts.agent if facts is not None else ""
+    return Group(role, session.sid, session.leader_start, session.tty, agent)
+
+
+async def caller_process(pid: int) -> dict[str, Any]:
+    facts = await asyncio.to_thread(describe, pid)
+    return as_context(facts)
+
+
+def role_in(body: Members) -> str:
+    return role_named(body.text("role", limit=128))
+
+
+def role_named(role: str) -> str:
+    """`role` if it can be one; what a person typed is refused with a hint."""
+    from borrow.protocol.request import is_role_name  # late: it imports cryptography
+
+    if not is_role_name(role):
+        raise Misconfigured("that cannot be a role's name", hint="borrow roles lists them")
+    return role
+
+
+def seconds_in(body: Members) -> int:
+    try:
+        return body.whole("seconds", high=LONGEST) if body.has("seconds") else 0
+    except Untrusted as exc:
+        raise Misconfigured("that is no duration", hint="at most 7d") from exc

@@ -1,0 +1,44 @@
+"""The aiohttp application behind the door: guard first, then the container and IMDS routes.
+
+Imported at the first connection, not at the daemon's start: it brings aiohttp in.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from borrow.daemon.container import Container
+from borrow.daemon.guard import RULES, guard_middleware, install_guard, origin_form
+from borrow.daemon.imds import Imds, Tokens, origin_form_or_latest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from borrow.daemon.broker import Broker
+    from borrow.daemon.front import Door
+    from borrow.daemon.groups import Bearers
+    from borrow.daemon.ticker import Ticker
+
+MAX_BODY = 1024  # bytes; no request of ours has a body
+
+
+def build_app(
+    broker: Broker,
+    bearers: Bearers,
+    ticker: Ticker,
+    door: Door,
+    *,
+    port: int,
+    imds_role: Callable[[], str],
+    imds_key: bytes,
+    on_reject: Callable[[str], None],
+) -> web.Application:
+    app = web.Application(client_max_size=MAX_BODY)
+    rules = tuple(origin_form_or_latest if rule is origin_form else rule for rule in RULES)
+    install_guard(app, guard_middleware(port, rules=rules, on_reject=on_reject))
+    app.add_routes(Container(broker, bearers, ticker, door, on_reject).routes())
+    imds = Imds(broker, ticker, door, Tokens(imds_key), role=imds_role, on_reject=on_reject)
+    app.add_routes(imds.routes())
+    return app

@@ -1,0 +1,191 @@
+"""Caller groups and their bearers: who a program speaks for when it comes to the endpoint.
+
+A caller group is (role, POSIX session and its start time); a coding agent is a group of its own,
+because it always makes its own request. A bearer is 256 random bits, given once, kept as SHA-256
+in `bearers.json`, and good while the session lives. Where the kernel does not name the user of a
+connection (`keep=False`), old bearers die at each start: a squatter on our port may have been sent
+one meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import json
+import secrets
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from borrow.daemon.caller import Session, session_alive
+from borrow.daemon.places import read_private, write_private
+from borrow.protocol.errors import Untrusted
+from borrow.protocol.strict import Members, parse_object
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NAME: Final = "bearers.json"
+IMDS: Final = "imds"
+
+# Bearers kept in all: a session makes one per `borrow run`; the oldest goes first.
+MOST: Final = 512
+
+# Seconds a "yes, the session lives" is believed: asking may mean a look at every process.
+_BELIEVED: Final = 5.0
+
+Alive = Callable[[int, int], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Whose waiting and whose grants belong together. `tty` is only where to write a line."""
+
+    role: str
+    sid: int = 0
+    start: int = 0
+    tty: str = field(default="", compare=False)
+    agent: str = ""
+
+    @property
+    def id(self) -> str:
+        """The name on the wire and in the cache. IMDS callers are one group."""
+        if self.sid == 0:
+            return IMDS
+        agent = f":{self.agent}" if self.agent else ""
+        return f"{self.role}:{self.sid}:{self.start}{agent}"
+
+    @property
+    def session(self) -> Session:
+        return Session(self.sid, self.start, self.tty)
+
+    def for_role(self, role: str) -> Group:
+        """The same callers, asking for another role (an elastic role's base, or its elevation)."""
+        return replace(self, role=role)
+
+    def same_session(self, group_id: str) -> bool:
+        """Whether the group named `group_id` is of this very session (and agent, if one)."""
+        return self.sid != 0 and group_id.partition(":")[2] == self.id.partition(":")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Bearer:
+    """What a bearer stands for, with the reason and ticket given when it was issued."""
+
+    digest: str = field(repr=False)
+    group: Group
+    reason: str = ""
+    ticket: str = ""
+    seconds: int = 0
+
+
+class Bearers:
+    """The bearers of one daemon, on disk as hashes."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        clock: Callable[[], float],
+        keep: bool,
+        alive: Alive = session_alive,
+        entropy: Callable[[int], str] = secrets.token_urlsafe,
+    ) -> None:
+        self._path = path
+        self._clock = clock
+        self._alive = alive
+        self._entropy = entropy
+        self._believed: dict[tuple[int, int], float] = {}
+        self._bearers: list[Bearer] = _load(path) if keep else []
+
+    def __len__(self) -> int:
+        return len(self._bearers)
+
+    def issue(self, group: Group, *, reason: str = "", ticket: str = "", seconds: int = 0) -> str:
+        """A new bearer for `group`; the group's earlier ones stay good for what runs with them."""
+        token = self._entropy(32)
+        bearer = Bearer(_digest(token), group, reason, ticket, seconds)
+        self._bearers = [*self._bearers[-(MOST - 1) :], bearer]
+        self._save()
+        return token
+
+    async def find(self, authorization: str) -> Bearer | None:
+        """The bearer in an Authorization header, if its session still lives."""
+        token = authorization.removeprefix("Bearer ").strip()
+        if not token or len(token) > 256 or not token.isascii():
+            return None
+        digest, found = _digest(token), None
+        for bearer in self._bearers:  # all of them, so that the time says nothing
+            if hmac.compare_digest(bearer.digest, digest):
+                found = bearer
+        if found is None:
+            return None
+        if not await self.session_lives(found.group):
+            self._forget_session(found.group)
+            return None
+        return found
+
+    async def session_lives(self, group: Group) -> bool:
+        key, now = (group.sid, group.start), self._clock()
+        if now - self._believed.get(key, float("-inf")) < _BELIEVED:
+            return True
+        if not await asyncio.to_thread(self._alive, *key):
+            return False
+        self._believed = {k: at for k, at in self._believed.items() if now - at < _BELIEVED}
+        self._believed[key] = now
+        return True
+
+    def _forget_session(self, group: Group) -> None:
+        self._bearers = [
+            each
+            for each in self._bearers
+            if (each.group.sid, each.group.start) != (group.sid, group.start)
+        ]
+        self._save()
+
+    def _save(self) -> None:
+        entries = [
+            {"digest": each.digest, "reason": each.reason, "ticket": each.ticket}
+            | {"seconds": each.seconds}
+            | asdict(each.group)
+            for each in self._bearers
+        ]
+        write_private(self._path, json.dumps({"v": 1, "bearers": entries}).encode())
+
+
+def _digest(token: str) -> str:
+    # A plain hash is enough for 256 random bits; a slow one would be paid on every fetch.
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _load(path: Path) -> list[Bearer]:
+    data = read_private(path)
+    if data is None:
+        return []
+    try:
+        members = Members(parse_object(data, NAME, limit=1 << 20), NAME)
+        if members.whole("v") != 1:
+            return []
+        return [_read(entry) for entry in members.array("bearers", limit=MOST)]
+    except Untrusted:
+        return []  # of another version, or torn by hand: programs get a new one by `borrow run`
+
+
+def _read(entry: Any) -> Bearer:
+    if not isinstance(entry, dict):
+        raise Untrusted("a bearer entry is no object")
+    members = Members(entry, NAME)
+    return Bearer(
+        digest=members.text("digest", limit=64),
+        group=Group(
+            role=members.text("role", limit=64),
+            sid=members.whole("sid", low=1),
+            start=members.whole("start"),
+            tty=members.text_or("tty", limit=64),
+            agent=members.text_or("agent", limit=64),
+        ),
+        reason=members.text_or("reason"),
+        ticket=members.text_or("ticket", limit=128),
+        seconds=members.whole("seconds"),
+    )
