@@ -140,6 +140,15 @@ def test_the_passphrase_is_asked_once_and_the_file_read_each_time(place: Path) -
     assert asked.times == 1
 
 
+def test_a_file_sealed_anew_asks_anew(place: Path) -> None:
+    asked = Asked()
+    source = SealedFileSource(place, asked)
+    source.save(KEYS)
+    SealedFileSource(place, Asked(b"another")).save(PLAIN)
+    asked.phrase = b"another"
+    assert source.load() == PLAIN
+
+
 def test_no_file_is_said_before_a_passphrase_is_asked(place: Path) -> None:
     asked = Asked()
     with pytest.raises(Misconfigured, match="no base keys"):
@@ -371,7 +380,7 @@ def test_a_keyring_that_never_answers_is_given_up_after_three_seconds(
 
     def save() -> None:
         try:
-            KeyringSource(environ=bare.environ).save(KEYS)
+            KeyringSource(environ={**bare.environ, **BACK_DOORS}).save(KEYS)
         except Misconfigured as exc:
             caught.append(exc)
 
@@ -391,6 +400,7 @@ def test_a_keyring_that_never_answers_is_given_up_after_three_seconds(
     assert KEYS.secret_access_key not in f"{caught[0].__cause__!r} {caught[0].__context__!r}"
     assert set(children()) == before
     assert b"keyringchild" in words
+    assert not [name for name in BACK_DOORS if name.encode() in surroundings]
     assert KEYS.secret_access_key.encode() not in words + surroundings
 
 

@@ -293,11 +293,19 @@ def test_a_no_of_the_cloud_is_refused_with_its_code(sts: FakeSts, code: str) -> 
     assert len(sts.asked) == 1
 
 
-def test_a_no_says_what_to_do_next(sts: FakeSts) -> None:
-    sts.answers = [failure("InvalidClientTokenId", "The security token is invalid", 403)]
-    with pytest.raises(Refused) as no:
-        assuming(sts).mint(TARGET, FACTS)
-    assert "borrow keys" in no.value.hint
+@pytest.mark.parametrize(
+    ("code", "hint"),
+    [
+        ("InvalidClientTokenId", "borrow keys list"),
+        ("AccessDeniedException", "trust policy"),
+        ("ExpiredToken", "borrow keys mfa"),
+        ("ExpiredTokenException", "clock"),
+        ("InvalidIdentityToken", "issuer's documents"),
+    ],
+)
+def test_a_no_says_what_to_do_next(code: str, hint: str) -> None:
+    answer = {"Error": {"Code": code, "Message": "no"}, "ResponseMetadata": {"HTTPStatusCode": 403}}
+    assert hint in failures.told(answer, ()).hint
 
 
 @pytest.mark.parametrize(
@@ -462,7 +470,7 @@ def test_the_machines_aws_configuration_has_no_say(
     sts: FakeSts, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     config = tmp_path / "config"
-    config.write_text("[profile other]\nregion = [broken\n")
+    config.write_text("no section, no key\n")
     for name, value in {
         "AWS_PROFILE": "absent",
         "AWS_CONFIG_FILE": str(config),

@@ -85,7 +85,7 @@ def told(said: Mapping[str, Any], secrets: tuple[str, ...]) -> BorrowError:
         text = text.replace(secret, "…")
     return Refused(
         f"the cloud refused ({name})" + (f": {shown(text)}" if text else ""),
-        hint=_HINTS.get(code.removesuffix("Exception"), _HINTS.get(code, "")),
+        hint=_HINTS.get(code) or _HINTS.get(code.removesuffix("Exception"), ""),
         state="cloud_refused",
     )
 
