@@ -174,7 +174,7 @@ def error_of_event(event: dict[str, Any]) -> BorrowError:
     """What an event that ends the asking means."""
     told = event.get("error")
     inner: dict[str, Any] = told if isinstance(told, dict) else event
-    message = str(inner.get("message") or inner.get("reason") or "refused")
+    message = str(inner.get("message") or "")
     hint, state = str(inner.get("hint") or ""), str(inner.get("state") or "")
     request = str(event.get("request") or inner.get("request") or "")
     match event.get("event"):
@@ -183,13 +183,17 @@ def error_of_event(event: dict[str, Any]) -> BorrowError:
             if not isinstance(fields, dict) or not fields:
                 return Untrusted("the daemon wants more and does not say what")
             named = {str(name): str(rule) for name, rule in fields.items()}
+            wanted = " and ".join(f"a {name} ({rule})" for name, rule in named.items())
+            message = message or f"{inner.get('role', 'the role')} needs {wanted}"
             return Needs(message, fields=named, hint=hint)
         case "unavailable":
+            message = message or "the approver cannot be reached"
             return Unavailable(message, hint=hint, state=state)
         case _ if state in ("expired", "expired_token", "lapsed"):
+            message = message or "nobody answered in time"
             return Unavailable(message, hint=hint or "ask again", state=state)
         case _:
-            return Refused(message, hint=hint, state=state, request=request)
+            return Refused(message or "refused", hint=hint, state=state, request=request)
 
 
 def _now() -> float:

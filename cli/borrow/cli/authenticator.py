@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -41,15 +43,34 @@ def enrol_command() -> None:
 @totp.command("status")
 @json_option
 def status(*, as_json: bool) -> None:
-    """Whether an authenticator app is set up."""
-    told = _client().get("/v1/totp")
+    """Whether an authenticator app is set up, as the log has it."""
+    client = _client()
+    since = _active_since(client)
     if as_json:
-        say.document(told)
-    elif told.get("active"):
-        say.line("an authenticator app is set up")
-    else:
+        say.document({"active": since is not None, "since": since})
+    elif since is None:
         say.line("no authenticator app is set up")
         say.note("set one up: borrow totp enrol")
+    else:
+        day = time.strftime("%Y-%m-%d", time.localtime(since))
+        say.line(f"an authenticator app is set up, since {day}")
+
+
+def _active_since(client: Control) -> float | None:
+    """When this person's app became active, unix seconds."""
+    from borrow.cli.audit import entries
+
+    person = client.get("/v1/status").get("person")
+    since = None
+    for one in entries(client):
+        try:
+            entry = json.loads(one["entry"])
+        except ValueError:
+            continue
+        facts = entry.get("facts") or {}
+        if entry.get("kind") == "totp.active" and facts.get("person") == person:
+            since = say.number_of(entry.get("at"))
+    return since
 
 
 def _at_terminal() -> None:

@@ -88,6 +88,17 @@ def carry_over(config: str, credentials: str, active: str = "") -> str:
     return "\n".join(lines) + "\n"
 
 
+def default_has_region(config: str) -> bool:
+    """Whether `[default]` of what `carry_over` wrote names a region."""
+    return "region" in default_keys(config, "")
+
+
+def default_keys(config: str, credentials: str) -> frozenset[str]:
+    """The keys that `[default]` has in either file."""
+    sections = (*_sections(config), *_sections(credentials))
+    return frozenset(key for each in sections if each.name == "default" for key in each.keys)
+
+
 def _profile_of(header: str) -> str | None:
     """The profile a config section is, or None: `default`, `profile x`, `profile "x y"`."""
     if header == "default":
@@ -136,6 +147,7 @@ def _sections(text: str) -> Iterator[_Section]:
 class AwsFiles:
     config: Path
     credentials: Path
+    has_region: bool = False  # the default profile names one
 
 
 def user_files(environment: Mapping[str, str], home: Path) -> AwsFiles:
@@ -172,6 +184,7 @@ def write(folder: Path, environment: Mapping[str, str], home: Path) -> AwsFiles:
         return AwsFiles(
             config=_put(folder, "aws-config", config),
             credentials=_put(folder, "aws-credentials", "# made by borrow run: empty\n"),
+            has_region=default_has_region(config),
         )
     except OSError as exc:
         raise Unavailable(

@@ -65,9 +65,17 @@ class Change:
 
 
 def borrowed(
-    environment: Mapping[str, str], lease: Lease, *, config_file: str, credentials_file: str
+    environment: Mapping[str, str],
+    lease: Lease,
+    *,
+    config_file: str,
+    credentials_file: str,
+    has_region: bool = False,
 ) -> Change:
-    """The change for `lease`. The two files are Borrow's own, without any credential key."""
+    """The change for `lease`. The two files are Borrow's own, without any credential key.
+
+    `has_region`: the default profile names a region, which a variable would hide for all profiles.
+    """
     put = {
         "AWS_CONTAINER_CREDENTIALS_FULL_URI": lease.url,
         "AWS_CONTAINER_AUTHORIZATION_TOKEN": lease.bearer,
@@ -78,12 +86,12 @@ def borrowed(
         "BORROW_ROLE": lease.role,
     }
     put |= no_proxy(environment)
-    if lease.region and not has_region(environment):
+    if lease.region and not has_region and not region_in(environment):
         put |= {"AWS_REGION": lease.region, "AWS_DEFAULT_REGION": lease.region}
     return Change(put, CREDENTIAL_VARIABLES + COMPANIONS)
 
 
-def has_region(environment: Mapping[str, str]) -> bool:
+def region_in(environment: Mapping[str, str]) -> bool:
     return bool(environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION"))
 
 

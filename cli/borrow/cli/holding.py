@@ -46,12 +46,11 @@ def give_back(what: str, *, all_of_them: bool, as_json: bool) -> None:
         say.document(answer)
         return
     told = _returned(answer)
-    if told:
-        say.line(f"returned: {', '.join(told)}")
-    elif all_of_them:
+    if not told:
         say.note("nothing is held")
-    else:
-        say.line(f"returned: {say.text_of(next(iter(body.values())))}")
+        return
+    named = "everything" if all_of_them else say.text_of(next(iter(body.values())))
+    say.line(f"returned: {named}" + (f" ({', '.join(told)})" if told != [named] else ""))
 
 
 def _withdraw(client: Control, request: str, *, as_json: bool) -> None:
@@ -125,7 +124,7 @@ def explain(subject: str, *, as_json: bool) -> None:
         say.document(told)
         return
     for label, value in _lines(told):
-        say.line(f"{label:<12} {value}")
+        say.line(f"{label:<12} {value}".rstrip())
 
 
 def _role(client: Control, role: str) -> dict[str, Any]:
@@ -138,7 +137,7 @@ def _role(client: Control, role: str) -> dict[str, Any]:
     raise with_suggestions(error, role, client, "borrow explain {}")
 
 
-_DURATIONS = frozenset({"max", "seconds"})
+_DURATIONS = frozenset({"max", "seconds", "usual_wait"})
 _MOMENTS = frozenset({"asked_at", "expires_at", "pending_until", "opened_at", "claim_until"})
 
 

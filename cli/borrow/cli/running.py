@@ -170,6 +170,7 @@ def _change(home: Home, lease: Lease) -> Change:
         lease,
         config_file=str(files.config),
         credentials_file=str(files.credentials),
+        has_region=files.has_region,
     )
 
 

@@ -6,6 +6,7 @@ a terminal and once per change elsewhere (a log should not grow by the second).
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from dataclasses import dataclass, replace
@@ -77,7 +78,7 @@ class Waiting:
         if not self.number:
             return ""
         if self.mode == "self":
-            return f"number {self.number}: type it where you say yes"
+            return f"number {self.number}: for you to type where you say yes, if asked for it"
         words = f", words {self.words}" if self.words else ""
         return f"number {self.number}{words}: they see the same"
 
@@ -102,13 +103,15 @@ class Waiting:
 
 
 def _program(value: object) -> str:
-    """The asking program in a word: its command, cut, or its file's name."""
-    if not isinstance(value, dict):
-        return say.text_of(value)
-    argv = value.get("argv")
-    words = [str(word) for word in argv] if isinstance(argv, list) else []
-    name = str(value.get("exe") or "").rpartition("/")[2]
-    return shown(" ".join(words) or name, 60)
+    """The asking program in a few words; '' for this very command, which knows what it asks."""
+    if not isinstance(value, dict) or value.get("pid") == os.getpid():
+        return ""
+    words = str(value.get("argv") or value.get("exe") or "").split()
+    name = words[0].rpartition("/")[2] if words else ""
+    if name.startswith("python") and len(words) > 1 and not words[1].startswith("-"):
+        words = words[1:]  # a script: its name says more than its interpreter's
+        name = words[0].rpartition("/")[2]
+    return shown(" ".join([name, *words[1:]]).strip(), 60)
 
 
 def _names(value: object) -> tuple[str, ...]:
