@@ -372,7 +372,7 @@ def children() -> list[int]:
     return [int(pid) for each in lists for pid in each.read_text().split()]
 
 
-def test_a_keyring_that_never_answers_is_given_up_after_three_seconds(
+def test_a_keyring_that_never_answers_is_given_up_in_time_and_saw_no_secret_in_the_open(
     bare: secretservice.Session,
 ) -> None:
     before = set(children())
@@ -380,7 +380,7 @@ def test_a_keyring_that_never_answers_is_given_up_after_three_seconds(
 
     def save() -> None:
         try:
-            KeyringSource(environ={**bare.environ, **BACK_DOORS}).save(KEYS)
+            KeyringSource(environ={**bare.environ, **BACK_DOORS}, seconds=1.2).save(KEYS)
         except Misconfigured as exc:
             caught.append(exc)
 
@@ -394,9 +394,10 @@ def test_a_keyring_that_never_answers_is_given_up_after_three_seconds(
         surroundings = Path(f"/proc/{child}/environ").read_bytes()
         asking.join()
         took = time.monotonic() - began
-    assert KEYRING_WITHIN <= took < KEYRING_WITHIN + 1.5
+    assert 1.2 <= took < 1.2 + 1.5
+    assert KEYRING_WITHIN == 3.0  # the limit nobody has to ask for
     assert caught[0].state == NO_KEYRING
-    assert "3 s" in caught[0].message
+    assert "1.2 s" in caught[0].message
     assert KEYS.secret_access_key not in f"{caught[0].__cause__!r} {caught[0].__context__!r}"
     assert set(children()) == before
     assert b"keyringchild" in words
