@@ -158,7 +158,7 @@ class Home:
 
     @property
     def socket(self) -> Path:
-        found = [*self.root.glob("run/borrow-*/control.sock"), *self.state.glob("run/control.sock")]
+        found = [*self.root.glob("run/borrow-*/daemon.sock"), *self.state.glob("run/daemon.sock")]
         if not found:
             raise FileNotFoundError("no control socket")
         return found[0]
