@@ -27,7 +27,6 @@ logger = logging.getLogger(__name__)
 TRIES: Final = 3
 TRY_SECONDS: Final = 5.0
 PAUSES: Final = (1.0, 10.0)  # seconds before the second and the third try
-IDLE: Final = 1.0  # seconds between two looks for tries that have become due
 AT_ONCE: Final = 16  # letters in one round
 
 
@@ -47,7 +46,7 @@ async def deliver(desk: Desk) -> None:
                 if bell.closing:
                     return
                 if not busy:
-                    await bell.wait(IDLE)
+                    await bell.wait(desk.settings.sweep_every)
 
 
 async def _round(desk: Desk, session: aiohttp.ClientSession) -> bool:
