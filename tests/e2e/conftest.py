@@ -74,7 +74,7 @@ approve = {{ mode = "self", factor = ["consent"] }}
 id = "shorts"
 who = ["{me}"]
 roles = ["short"]
-max = "6s"
+max = "1h"
 approve = {{ mode = "self", factor = ["consent"] }}
 [[rule]]
 id = "admins"

@@ -25,9 +25,11 @@ CLIENTS = {"boto3": BOTO3, "awscli1": CLI_V1}
 client = pytest.mark.parametrize("command", CLIENTS.values(), ids=list(CLIENTS))
 
 
-def run(solo: Home, role: str, *command: str, session: bool = False) -> subprocess.Popen[str]:
+def run(
+    solo: Home, role: str, *command: str, session: bool = False, options: tuple[str, ...] = ()
+) -> subprocess.Popen[str]:
     """`borrow run ROLE -- COMMAND`, as a person types it."""
-    return solo.spawn(BORROW, "run", role, "--", *command, session=session)
+    return solo.spawn(BORROW, "run", *options, role, "--", *command, session=session)
 
 
 def questions(solo: Home) -> list[str]:
@@ -130,7 +132,7 @@ def test_after_a_grant_ends_the_next_call_waits_again(solo: Home) -> None:
         "    time.sleep(pause)\n"
         "    print(len(s3.get_object(Bucket='lab', Key='k')['Body'].read()), flush=True)\n"
     )
-    child = run(solo, "short", sys.executable, "-c", code)
+    child = run(solo, "short", sys.executable, "-c", code, options=("--for", "6s"))
     first = solo.pending("short")["request"]
     solo.decide(first)
     second = wait_for(
@@ -188,7 +190,7 @@ def test_a_client_that_stays_away_withdraws_its_question(solo: Home) -> None:
     os.kill(child.pid, signal.SIGKILL)
     child.communicate()
     wait_for(lambda: not solo.asks(), seconds=45, why="the question to be withdrawn")
-    assert [e["request"] for e in solo.log("request.cancel")] == [request]
+    assert [e["request"] for e in solo.log("request.cancelled")] == [request]
     inbox = solo.control("GET", "/v1/inbox").body["decisions"]
     assert [one for one in inbox if one["request"] == request] == []
 
@@ -223,4 +225,4 @@ def test_an_extension_replaces_the_grant(solo: Home) -> None:
     assert finish(asked)[0] == 0
     (after,) = solo.status()["grants"]
     assert after["grant"] != before["grant"]
-    assert [e["grant"] for e in solo.log("grant.release")] == [before["grant"]]
+    assert [e["grant"] for e in solo.log("grant.released")] == [before["grant"]]

@@ -24,30 +24,25 @@ _NAMES: Final = {
     "grant.open": "granted",
     "mint.begin": "STS is asked",
     "mint.end": "credentials sealed to the device",
-    "grant.release": "given back",
+    "grant.released": "given back",
 }
 
 
 def timeline(exported: str, request: str) -> list[dict[str, Any]]:
     """The log entries of one request, oldest first: seq, at (unix seconds), kind and who."""
     entries = [json.loads(text) for text in exported.splitlines() if text.strip()]
-    grants = {facts_of(e).get("grant") for e in entries if facts_of(e).get("request") == request}
+    grants = {entry.get("grant") for entry in entries if entry.get("request") == request}
     grants.discard(None)
     return [
-        {"seq": e["seq"], "at": e["at"], "kind": e["kind"], **_few(facts_of(e))}
-        for e in entries
-        if facts_of(e).get("request") == request or facts_of(e).get("grant") in grants
+        {"seq": entry["seq"], "at": entry["at"], "kind": entry["kind"], **_few(entry)}
+        for entry in entries
+        if entry.get("request") == request or entry.get("grant") in grants
     ]
 
 
-def facts_of(entry: Mapping[str, Any]) -> dict[str, Any]:
-    facts = entry.get("facts")
-    return facts if isinstance(facts, dict) else {}
-
-
-def _few(facts: Mapping[str, Any]) -> dict[str, Any]:
+def _few(entry: Mapping[str, Any]) -> dict[str, Any]:
     kept = ("request", "grant", "role", "mode", "method", "approver", "person", "key")
-    return {name: facts[name] for name in kept if isinstance(facts.get(name), str)}
+    return {name: entry[name] for name in kept if isinstance(entry.get(name), str)}
 
 
 def tell(story: Mapping[str, Any]) -> None:
