@@ -74,7 +74,8 @@ def carry_over(config: str, credentials: str, active: str = "") -> str:
         if name is not None:
             _merge(profiles.setdefault(name, _Section(name)), section)
         elif section.name.split(" ")[0] != "sso-session":
-            others.append(section)
+            others.append(_Section(section.name))
+            _merge(others[-1], section)  # some tools read `[x]` as a profile here too
     for section in _sections(credentials):
         _merge(profiles.setdefault(section.name, _Section(section.name)), section)
     default = profiles.pop("default", _Section("default"))

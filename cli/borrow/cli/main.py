@@ -1,7 +1,7 @@
 """The entry point `borrow`: turns what happened into an exit code, and starts fast.
 
-`credential` (for `credential_process`) is handed to the standard-library helper before click or
-anything else is imported: some SDKs run it for every call.
+`credential` (for `credential_process`) is handed to the standard-library helper before click is
+imported: some SDKs run it for every call.
 """
 
 from __future__ import annotations
@@ -19,10 +19,24 @@ def main() -> None:
     """The console script."""
     argv = sys.argv[1:]
     if argv[:1] == ["credential"] and not {"-h", "--help"} & set(argv):
-        from borrow.daemon import credential
-
-        sys.exit(credential.main(argv[1:]))
+        sys.exit(_credential(argv[1:]))
     sys.exit(run(argv))
+
+
+def _credential(argv: Sequence[str]) -> int:
+    """The helper, after the daemon was started if it did not run. No click on this way."""
+    from borrow.cli.home import open_home
+    from borrow.cli.launch import control, start
+    from borrow.daemon import credential
+    from borrow.protocol.errors import BorrowError
+
+    try:
+        home = open_home()
+        if not control(home).is_up():
+            start(home)
+    except BorrowError as exc:
+        return _failed(exc, argv)
+    return credential.main(list(argv))
 
 
 def run(argv: Sequence[str]) -> int:

@@ -218,7 +218,10 @@ def _evaluated(role: str, shell: Shell) -> str:
 @click.command(hidden=True)
 @role_argument
 def credential(role: str) -> None:
-    """Print credentials for `credential_process` in an AWS profile; waits for the yes."""
+    """Print credentials for `credential_process` in an AWS profile; waits for the yes.
+
+    The console script does this before click is imported; here is its help.
+    """
     from borrow.daemon import credential as helper
 
     sys.exit(helper.main([role]))

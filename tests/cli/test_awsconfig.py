@@ -1,0 +1,132 @@
+"""Profiles without credentials: every name and setting stays, no way to credentials does."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from borrow.cli.awsconfig import CREDENTIAL_KEYS, carry_over, default_keys, user_files, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CONFIG = """\
+# mine
+[default]
+region = eu-west-1
+credential_process = /bin/leak
+[profile prod]
+role_arn = arn:aws:iam::1:role/x
+source_profile = default
+region=us-east-1
+s3 =
+    max_concurrent_requests = 20
+    role_arn = not a credential here
+output = json
+[sso-session corp]
+sso_start_url = https://corp.example.com
+[services mine]
+s3 =
+  endpoint_url = http://localhost:9000
+"""
+CREDENTIALS = """\
+[default]
+aws_access_key_id = AKIACANARY
+aws_secret_access_key = s3cr3t
+[ci]
+aws_access_key_id = AKIACANARY2
+region = eu-north-1
+"""
+
+
+def test_names_and_settings_stay_and_ways_to_credentials_do_not() -> None:
+    text = carry_over(CONFIG, CREDENTIALS)
+    for kept in (
+        "[default]",
+        "region = eu-west-1",
+        "[profile prod]",
+        "region=us-east-1",
+        "max_concurrent_requests = 20",
+        "output = json",
+        "[profile ci]",
+        "region = eu-north-1",
+        "[services mine]",
+        "endpoint_url = http://localhost:9000",
+    ):
+        assert kept in text
+    for gone in ("CANARY", "s3cr3t", "leak", "source_profile", "sso_start_url", "sso-session"):
+        assert gone not in text
+
+
+def test_a_nested_key_belongs_to_the_key_above_it() -> None:
+    """`role_arn` under `s3 =` is a setting; a continuation of a dropped key is dropped with it."""
+    assert "role_arn = not a credential here" in carry_over(CONFIG, "")
+    dropped = "[default]\ncredential_process = /bin/leak\n    --more secrets\nregion = x\n"
+    assert "secrets" not in carry_over(dropped, "")
+
+
+def test_the_active_profiles_settings_become_the_defaults() -> None:
+    text = carry_over(CONFIG, CREDENTIALS, active="prod")
+    default = text.partition("[profile")[0]
+    assert "region=us-east-1" in default
+    assert "output = json" in default
+
+
+def test_botocore_reads_what_was_written(tmp_path: Path) -> None:
+    import botocore.configloader
+
+    path = tmp_path / "config"
+    path.write_text(carry_over(CONFIG, CREDENTIALS))
+    profiles = botocore.configloader.load_config(str(path))["profiles"]
+    assert set(profiles) == {"default", "prod", "ci"}
+    assert profiles["prod"]["region"] == "us-east-1"
+    assert profiles["prod"]["s3"]["max_concurrent_requests"] == "20"
+
+
+@given(st.text(max_size=300), st.text(max_size=300), st.text(max_size=10))
+def test_any_text_is_carried_over_without_a_credential_key(a: str, b: str, active: str) -> None:
+    text = carry_over(a, b, active)
+    assert not default_keys(text, "") & CREDENTIAL_KEYS
+
+
+LINES = [
+    *(f"{key} = canary" for key in sorted(CREDENTIAL_KEYS)),
+    *("Aws_Access_Key_Id=canary", "region = x", "  more = canary", "s3 =", "", "# c"),
+    *("[default]", "[profile a]", "[b]"),
+]
+
+
+@given(st.lists(st.sampled_from(LINES)))
+def test_no_arrangement_of_lines_lets_a_credential_key_through(lines: list[str]) -> None:
+    text = carry_over("\n".join(lines), "\n".join(lines))
+    flat = [line for line in text.splitlines() if line and not line[0].isspace()]
+    assert not [line for line in flat if "canary" in line]
+
+
+def test_copies_are_private_named_by_content_and_written_once(tmp_path: Path) -> None:
+    home, run = tmp_path / "home", tmp_path / "run"
+    (home / ".aws").mkdir(parents=True)
+    run.mkdir()
+    (home / ".aws/config").write_text(CONFIG)
+    (home / ".aws/credentials").write_text(CREDENTIALS)
+    before = {path: path.read_bytes() for path in home.rglob("*") if path.is_file()}
+    first = write(run, {}, home)
+    again = write(run, {}, home)
+    assert first == again
+    assert first.has_region
+    for path in (first.config, first.credentials):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert b"CANARY" not in path.read_bytes()
+    assert len(list(run.iterdir())) == 2
+    assert {path: path.read_bytes() for path in before} == before  # ~/.aws is never touched
+
+
+def test_the_users_own_choice_of_files_is_followed(tmp_path: Path) -> None:
+    files = user_files({"AWS_CONFIG_FILE": "~/other"}, tmp_path)
+    assert files.config == tmp_path / "other"
+    assert files.credentials == tmp_path / ".aws/credentials"
+    assert os.fspath(user_files({}, tmp_path).config).endswith(".aws/config")

@@ -1,0 +1,173 @@
+"""What a person at a terminal sees and types: pexpect with the real command."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import pexpect
+import pyotp
+import pytest
+
+from borrow_fakes.lab import BORROW
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from borrow_fakes.lab import Home
+
+Terminal: TypeAlias = "pexpect.spawn[str]"
+WITHIN = 20
+
+
+@contextlib.contextmanager
+def terminal(one: Home, *words: str) -> Iterator[Terminal]:
+    """`borrow WORDS` in a pseudo-terminal of its own session."""
+    child: Terminal = pexpect.spawn(
+        BORROW, list(words), env=one.env, encoding="utf-8", timeout=WITHIN, dimensions=(60, 120)
+    )
+    try:
+        yield child
+    finally:
+        child.close(force=True)
+
+
+def ended(child: Terminal) -> tuple[int | None, str]:
+    """Exit status, and what was shown since the last expectation."""
+    child.expect(pexpect.EOF)
+    shown: Any = child.before
+    child.close()
+    return child.exitstatus, str(shown)
+
+
+def enrolled(one: Home) -> str:
+    """The secret of an authenticator app, set up as a person does it."""
+    with terminal(one, "totp", "enrol") as child:
+        child.expect(r"secret: (\S+)")
+        assert child.match
+        secret: str = child.match[1]
+        child.expect("shows now: ")
+        child.sendline("nonsense")
+        child.expect("2 tries left")
+        child.expect("shows now: ")
+        child.sendline(pyotp.TOTP(secret).now())
+        code, shown = ended(child)
+        assert (code, "the authenticator app is set up" in shown) == (0, True)
+    return secret
+
+
+def next_code(secret: str) -> str:
+    """A code that was not used yet: the next step's, which the minter takes as well."""
+    return pyotp.TOTP(secret).at(int(time.time()) + 30)  # noqa: TID251  as the app does
+
+
+def asked(one: Home, role: str, number: Terminal) -> tuple[str, str]:
+    """(request, number) of a question that a terminal waits for."""
+    number.expect(r"number (\d{3})")
+    assert number.match
+    return one.pending(role)["request"], number.match[1]
+
+
+def test_a_yes_takes_the_number_and_a_fresh_code(solo: Home) -> None:
+    secret = enrolled(solo)
+    with terminal(solo, "ask", "prod-admin", "--wait") as waiting:
+        request, number = asked(solo, "prod-admin", waiting)
+        with terminal(solo, "approve", request) as child:
+            child.expect("what the asking device says")
+            child.expect("was asked: ")
+            child.sendline(f"{(int(number) + 1) % 1000:03d}")
+            child.expect("app: ")
+            child.sendline(next_code(secret))
+            code, shown = ended(child)
+            assert (code, "not the number" in shown) == (3, True)
+        with terminal(solo, "approve", request) as child:
+            child.expect("was asked: ")
+            assert number not in str(child.before)  # it is on the asking side alone
+            child.sendline(number)
+            child.expect("app: ")
+            child.sendline(next_code(secret))
+            assert ended(child)[0] == 0
+        code, shown = ended(waiting)
+        assert code == 0
+        assert "granted: prod-admin for" in shown
+        assert "\a" in shown  # the bell, for somebody who looks elsewhere
+
+
+def test_the_waiting_line_counts_down_and_the_title_comes_back(solo: Home) -> None:
+    with terminal(solo, "ask", "click", "--wait", "-m", "count down for me") as child:
+        child.expect(r"waiting for your yes.*left")
+        child.expect(r"\x1b\]0;borrow … click\x07")
+        child.sendintr()
+        code, shown = ended(child)
+        assert code == 130
+        assert "\x1b[23;0t" in shown  # the title that was there before
+        assert "stays open" in shown
+        assert "borrow deny r-" in shown
+    solo.borrow("deny", solo.pending("click")["request"])
+
+
+def test_a_bare_enter_approves_nothing(solo: Home) -> None:
+    solo.borrow("ask", "click", "-m", "an enter is no yes")
+    request = solo.pending("click")["request"]
+    for answer in ("", "n", "what\rno"):
+        with terminal(solo, "approve", request) as child:
+            child.expect(re.escape("[y/N]: "))
+            child.send(f"{answer}\r")
+            code, shown = ended(child)
+            assert (code, "nothing was decided" in shown) == (130, True)
+    assert solo.pending("click")["request"] == request
+    with terminal(solo, "approve", request) as child:
+        child.expect(re.escape("[y/N]: "))
+        child.sendline("y")
+        assert ended(child)[0] == 0
+    solo.borrow("return", "click")
+
+
+def test_end_of_input_and_ctrl_c_at_a_question_decide_nothing(solo: Home) -> None:
+    solo.borrow("ask", "click", "-m", "walked away from it")
+    request = solo.pending("click")["request"]
+    for leave in ("sendeof", "sendintr"):
+        with terminal(solo, "approve", request) as child:
+            child.expect(re.escape("[y/N]: "))
+            getattr(child, leave)()
+            assert ended(child)[0] == 130
+    assert solo.pending("click")["request"] == request
+    solo.borrow("deny", request)
+
+
+def test_run_asks_for_what_the_rule_needs_before_the_command_starts(solo: Home) -> None:
+    with terminal(solo, "run", "ticketed", "--", "echo", "started") as child:
+        child.expect(r"reason \(at least 10 characters\): ")
+        assert "started" not in str(child.before)
+        child.sendline("the pager went off")
+        child.expect(r"ticket \(must match .*\): ")
+        child.sendline("INC-42")
+        code, shown = ended(child)
+        assert (code, "started" in shown) == (0, True)
+
+
+def test_a_role_table_is_drawn_for_eyes(solo: Home) -> None:
+    with terminal(solo, "roles", "prod") as child:
+        code, shown = ended(child)
+    assert code == 0
+    assert "longest" in shown
+    assert "you (totp, number)" in shown
+
+
+def test_env_shows_no_token_on_a_terminal(solo: Home) -> None:
+    with terminal(solo, "env", "dev-read") as child:
+        code, shown = ended(child)
+    assert code == 2
+    assert 'eval "$(borrow env dev-read)"' in shown
+    assert "AUTHORIZATION" not in shown
+
+
+@pytest.mark.parametrize("answer", ["n", ""])
+def test_setup_asks_first_and_a_no_leaves_nothing_behind(fresh: Home, answer: str) -> None:
+    with terminal(fresh, "setup") as child:
+        child.expect(re.escape("go ahead? [y/N]: "))
+        child.sendline(answer)
+        assert ended(child)[0] == 130
+    assert not fresh.state.exists()

@@ -1,0 +1,352 @@
+"""The command line as scripts: the command, its output, its exit status, through real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from borrow_fakes.lab import BORROW, finish
+from borrow_fakes.solo_mode import refused_with
+
+if TYPE_CHECKING:
+    from borrow_fakes.lab import Home
+
+SHOW = "import json, os; print(json.dumps(dict(os.environ)))"
+
+
+def told(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+def inside(solo: Home, *words: str, **env: str) -> dict[str, str]:
+    """The environment of a command run with a role."""
+    done = solo.borrow("run", *words, "--", sys.executable, "-c", SHOW, env=env)
+    answer: dict[str, str] = json.loads(done.stdout)
+    return answer
+
+
+def test_setup_is_done_once_and_doing_it_again_changes_nothing(solo: Home) -> None:
+    def content() -> dict[str, bytes]:
+        return {
+            path.name: path.read_bytes()
+            for path in solo.state.iterdir()
+            if path.suffix in (".toml", ".json")
+        }
+
+    before = content()
+    assert len(before) >= 6
+    solo.borrow("setup", "--yes")
+    assert content() == before
+    assert solo.borrow("setup", "--dry-run").stderr.endswith("nothing to do\n")
+
+
+def test_all_that_solo_mode_writes_is_private(solo: Home) -> None:
+    modes = {path: stat.S_IMODE(path.lstat().st_mode) for path in solo.state.rglob("*")}
+    assert {path: oct(mode) for path, mode in modes.items() if mode & 0o077} == {}
+
+
+def test_borrow_alone_shows_what_is_held_asked_and_waiting(solo: Home) -> None:
+    solo.borrow("ask", "click")
+    shown = solo.borrow().stdout
+    assert "you asked for\n  click" in shown
+    assert "you are asked\n  click  for you" in shown
+    request = told(solo.borrow("--json"))["asks"][0]["request"]
+    assert told(solo.borrow("deny", request, "--json"))["state"] == "denied"
+
+
+def test_roles_are_found_by_a_few_letters(solo: Home) -> None:
+    def names(pattern: str) -> list[str]:
+        return [role["name"] for role in told(solo.borrow("roles", pattern, "--json"))["roles"]]
+
+    assert names("") == ["dev-read", "click", "prod-admin", "ticketed"]
+    assert names("pradm") == ["prod-admin"]
+    assert names("rea") == ["dev-read"]
+    assert names("zz") == []
+    assert solo.borrow("roles", "click").stdout.startswith("click\t111122223333\tnormal\tyou")
+
+
+def test_run_gives_a_clean_environment_with_the_roles_region(solo: Home) -> None:
+    env = inside(
+        solo,
+        "dev-read",
+        AWS_ACCESS_KEY_ID="AKIACANARY",
+        AWS_SECRET_ACCESS_KEY="canary",
+        AWS_PROFILE="old",
+        EDITOR="vi",
+    )
+    assert "AKIACANARY" not in env.values()
+    assert "AWS_PROFILE" not in env
+    assert (env["AWS_REGION"], env["EDITOR"], env["BORROW_ROLE"]) == (
+        "eu-central-1",
+        "vi",
+        "dev-read",
+    )
+    assert env["AWS_CONTAINER_CREDENTIALS_FULL_URI"].endswith("/v1/credentials/dev-read")
+
+
+def test_run_keeps_profiles_and_settings_of_the_users_configuration(solo: Home) -> None:
+    aws = solo.root / "home/.aws"
+    aws.mkdir(exist_ok=True)
+    (aws / "config").write_text("[profile prod]\nregion = eu-north-1\nrole_arn = x\n")
+    try:
+        env = inside(solo, "dev-read", AWS_PROFILE="prod")
+    finally:
+        (aws / "config").unlink()
+    with open(env["AWS_CONFIG_FILE"], encoding="utf-8") as file:  # noqa: PTH123  a path in a variable
+        assert "[profile prod]\nregion = eu-north-1\n" in (text := file.read())
+    assert "role_arn" not in text
+    assert "AWS_REGION" not in env  # the profile's own region became the default's
+
+
+def test_a_borrowed_sdk_gets_its_credentials(solo: Home) -> None:
+    code = "import boto3; c = boto3.Session().get_credentials(); print(c.access_key, c.method)"
+    done = solo.borrow("run", "dev-read", "--", sys.executable, "-c", code)
+    assert done.stdout.startswith("ASIAFAKE")
+    assert "container-role" in done.stdout
+
+
+@pytest.mark.parametrize("code", [0, 1, 7, 255])
+def test_the_commands_exit_status_is_its_own(solo: Home, code: int) -> None:
+    done = solo.borrow("run", "dev-read", "--", "sh", "-c", f"exit {code}", ok=False)
+    assert (done.returncode, done.stderr) == (code, "")
+
+
+def test_run_becomes_the_command_so_signals_are_its_own(solo: Home) -> None:
+    wait = "import sys, time; print('up', flush=True); time.sleep(30)"
+    child = solo.spawn(BORROW, "run", "dev-read", "--", sys.executable, "-c", wait)
+    assert child.stdout is not None
+    assert child.stdout.readline() == "up\n"
+    with open(f"/proc/{child.pid}/cmdline", "rb") as file:  # noqa: PTH123  /proc
+        assert b"borrow" not in file.read()
+    child.send_signal(signal.SIGTERM)
+    assert finish(child)[0] == -signal.SIGTERM
+
+
+def test_arguments_after_the_dashes_are_the_commands_own(solo: Home) -> None:
+    show = "import sys; print(sys.argv[1:])"
+    words = ("--json", "--", "-m", "--help", "")
+    done = solo.borrow("run", "dev-read", "--", sys.executable, "-c", show, *words)
+    assert done.stdout.strip() == str(list(words))
+
+
+def test_a_command_that_is_not_there_says_so_as_shells_do(solo: Home) -> None:
+    refused_with(solo.borrow("run", "dev-read", "--", "no-such-program", ok=False), 127)
+    plain = solo.root / "plain.txt"
+    plain.write_text("not a program")
+    error, _ = refused_with(solo.borrow("run", "dev-read", "--", str(plain), ok=False), 126)
+    assert "permission denied" in error
+
+
+def test_an_unknown_role_is_refused_with_the_one_that_was_meant(solo: Home) -> None:
+    before = solo.status()
+    error, hint = refused_with(solo.borrow("run", "dev-raed", "--", "true", ok=False), 3)
+    assert "dev-raed" in error
+    assert hint == "borrow run dev-read -- COMMAND"
+    _, hint = refused_with(solo.borrow("ask", "prod-admn", ok=False), 3)
+    assert hint == "borrow ask prod-admin"
+    assert solo.status()["asks"] == before["asks"]
+
+
+def test_env_is_evaluated_by_a_shell(solo: Home) -> None:
+    line = f'eval "$({BORROW} env dev-read)"; {sys.executable} -c "{SHOW}"'
+    done = subprocess.run(
+        ["/bin/sh", "-c", line],
+        env=solo.env | {"AWS_ACCESS_KEY_ID": "AKIACANARY", "SHELL": "/bin/bash"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    env = json.loads(done.stdout)
+    assert "AWS_ACCESS_KEY_ID" not in env
+    assert env["AWS_CONTAINER_AUTHORIZATION_TOKEN"]
+
+
+def test_asking_waits_for_the_yes_and_says_how_long_it_lasts(solo: Home) -> None:
+    child = solo.spawn(BORROW, "ask", "click", "--wait", "-m", "to see it work")
+    request = solo.pending("click")["request"]
+    assert solo.borrow("approve", request, "-y").stdout == f"approved: click ({request})\n"
+    code, out, err = finish(child)
+    assert code == 0
+    assert out.startswith("granted: click for ")
+    assert f"borrow approve {request}" in err
+    assert solo.borrow("return", "click").stdout.startswith("returned: click")
+
+
+def test_a_no_is_exit_code_3_with_its_reason(solo: Home) -> None:
+    child = solo.spawn(BORROW, "ask", "click", "--wait", "-m", "another reason for it")
+    request = solo.pending("click")["request"]
+    solo.borrow("deny", request, "-y", "-m", "not today")
+    code, out, err = finish(child)
+    assert (code, out) == (3, "")
+    assert "not today" in err
+    assert err.splitlines()[-1].startswith("borrow: hint: ")
+
+
+def test_ctrl_c_leaves_the_request_standing_and_says_so(solo: Home) -> None:
+    child = solo.spawn(BORROW, "ask", "click", "--wait", "-m", "interrupted on purpose")
+    request = solo.pending("click")["request"]
+    child.send_signal(signal.SIGINT)
+    code, _, err = finish(child)
+    assert code == 130
+    assert "stays open" in err
+    assert solo.pending("click")["request"] == request
+    assert solo.borrow("return", request).stdout == f"withdrawn: {request}\n"
+
+
+def test_what_a_rule_needs_is_named_where_nobody_can_be_asked(solo: Home) -> None:
+    error, hint = refused_with(solo.borrow("ask", "ticketed", ok=False), 2)
+    assert "ticketed needs a reason" in error
+    assert hint == "borrow ask ticketed -m REASON --ticket TICKET"
+
+
+def test_reason_and_ticket_reach_the_inbox(solo: Home) -> None:
+    solo.borrow("ask", "ticketed", "-m", "the pager went off", "--ticket", "INC-42", "--for", "10m")
+    (waiting,) = [
+        one
+        for one in told(solo.borrow("inbox", "--json"))["decisions"]
+        if one["role"] == "ticketed" and one["ticket"] == "INC-42"
+    ]
+    assert waiting["justification"] == "the pager went off"
+    assert waiting["seconds"] == 600
+    assert "the pager went off" in solo.borrow("inbox").stdout
+    solo.borrow("deny", waiting["request"])
+
+
+def test_hostile_text_is_shown_and_acts_on_nothing(solo: Home) -> None:
+    solo.borrow("ask", "ticketed", "-m", "\x1b]0;owned\x07 \x9b2J long enough", "--ticket", "INC-7")
+    shown = solo.borrow("inbox").stdout + solo.borrow().stdout
+    assert "\\u{1b}]0;owned" in shown
+    assert not {"\x1b", "\x07", "\x9b"} & set(shown)
+    solo.borrow("deny", solo.pending("ticketed")["request"])
+
+
+def test_yes_cannot_stand_for_a_number_or_a_code(solo: Home) -> None:
+    solo.borrow("ask", "prod-admin")
+    request = solo.pending("prod-admin")["request"]
+    error, hint = refused_with(solo.borrow("approve", request, "-y", ok=False), 2)
+    assert "number" in error
+    assert hint == f"borrow approve {request}"
+    error, _ = refused_with(solo.borrow("approve", request, ok=False), 2)
+    assert "nobody can be asked here" in error
+    assert solo.pending("prod-admin")["request"] == request
+    solo.borrow("deny", request)
+
+
+def test_explain_knows_requests_grants_and_roles(solo: Home) -> None:
+    solo.borrow("run", "dev-read", "--", "true")
+    assert "yes by       nobody" in solo.borrow("explain", "dev-read").stdout
+    _, hint = refused_with(solo.borrow("explain", "prod-admn", ok=False), 3)
+    assert hint == "borrow explain prod-admin"
+    refused_with(solo.borrow("explain", "r-nonsense", ok=False), 3)
+
+
+def test_the_log_verifies_and_exports_as_one_object_a_line(solo: Home) -> None:
+    assert solo.borrow("audit", "verify").stdout.startswith("the log holds: ")
+    checked = told(solo.borrow("audit", "verify", "--json"))
+    assert checked["ok"]
+    assert checked["seen"] == checked["size"]
+    entries = [json.loads(line) for line in solo.borrow("audit", "export").stdout.splitlines()]
+    assert [entry["seq"] for entry in entries] == list(range(len(entries)))
+    assert {"seq", "at", "kind"} <= entries[0].keys()
+
+
+def test_policy_commands_read_the_file_and_ask_nobody(solo: Home) -> None:
+    assert "4 roles, 4 rules, fine" in solo.borrow("policy", "check").stdout
+    assert solo.borrow("policy", "test").stdout == "1 of 1 tests pass\n"
+    told_ = solo.borrow("policy", "explain", "x@example.com", "click", ok=False)
+    assert told_.returncode == 3
+    assert "no rule lets" in told_.stdout
+
+
+def test_imds_is_for_roles_whose_policy_says_so(solo: Home) -> None:
+    error, _ = refused_with(solo.borrow("imds", "use", "click", ok=False), 3)
+    assert "IMDS" in error
+    assert solo.borrow("imds", "off").returncode == 0
+
+
+def test_a_credential_process_profile_gets_a_document(solo: Home) -> None:
+    document = told(solo.borrow("credential", "dev-read"))
+    assert document["Version"] == 1
+    assert document["AccessKeyId"].startswith("ASIAFAKE")
+
+
+def test_doctor_finds_nothing_wrong_and_sees_what_would_win(solo: Home) -> None:
+    fine = told(solo.borrow("doctor", "--json", env={"AWS_REGION": "eu-west-1"}))
+    assert fine["ok"], fine
+    assert [f for f in fine["findings"] if f["level"] != "ok"] == []
+    odd = solo.borrow(
+        "doctor", "--json", env={"AWS_PROFILE": "x", "HTTPS_PROXY": "", "HTTP_PROXY": "p"}
+    )
+    assert {f["what"] for f in told(odd)["findings"] if f["level"] == "warning"} == {
+        "env_wins",
+        "proxy",
+        "no_region",
+    }
+
+
+def test_totp_is_shown_on_a_terminal_only(solo: Home) -> None:
+    error, _ = refused_with(solo.borrow("totp", "enrol", ok=False), 2)
+    assert "terminal" in error
+    assert told(solo.borrow("totp", "status", "--json"))["active"] is False
+
+
+def test_role_names_complete_from_the_running_daemon(solo: Home) -> None:
+    env = {"_BORROW_COMPLETE": "bash_complete", "COMP_WORDS": "borrow run dev", "COMP_CWORD": "2"}
+    assert solo.borrow(env=env).stdout == "plain,dev-read\n"
+
+
+def test_the_daemon_is_started_by_whoever_needs_it(solo: Home) -> None:
+    assert solo.borrow("daemon", "stop").stdout == "the daemon has stopped\n"
+    assert solo.borrow("daemon", "stop").stdout == "the daemon does not run\n"
+    assert solo.borrow("daemon", "status", ok=False).returncode == 4
+    children = [solo.spawn(BORROW, "roles") for _ in range(3)]  # at once: still one daemon
+    assert [finish(child)[0] for child in children] == [0, 0, 0]
+    assert solo.borrow("daemon", "status").returncode == 0
+    assert "listening" in solo.borrow("daemon", "logs").stdout
+
+
+def test_a_changed_policy_is_used_and_a_broken_one_is_not(solo: Home) -> None:
+    path = solo.state / "policy.toml"
+    before = path.read_text()
+    try:
+        path.write_text(before.replace("click", "clack"))
+        assert "clack" in solo.borrow("roles").stdout
+        path.write_text(before.replace("click", "clock") + "\n[[rule]]\nid = 3\n")
+        assert "clack" in solo.borrow("roles").stdout  # the one before stays in force
+        refused_with(solo.borrow("policy", "check", ok=False), 1)
+        report = solo.borrow("doctor", "--json", ok=False)
+        assert "policy" in {f["what"] for f in told(report)["findings"] if f["level"] == "error"}
+        assert report.returncode == 1
+    finally:
+        path.write_text(before)
+    assert "click" in solo.borrow("roles").stdout
+
+
+def test_run_starts_fast(solo: Home) -> None:
+    """Loose, because machines differ: nothing heavy may be imported on this path."""
+    solo.borrow("run", "dev-read", "--", "true")
+    code = (
+        "import sys, os\n"
+        "from borrow.cli import main\n"
+        "os.execve = lambda *a: sys.exit(0)\n"
+        "try:\n    main.run(['run', 'dev-read', '--', 'true'])\n"
+        "except SystemExit:\n    pass\n"
+        "heavy = {'aiohttp', 'boto3', 'rich', 'cryptography', 'joserfc', 'http.client', 'ssl'}\n"
+        "print(sorted(heavy & set(sys.modules)))\n"
+    )
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=solo.env, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]", done.stderr
+    assert time.monotonic() - began < 2
+    assert os.path.exists(BORROW)  # noqa: PTH110  a path in a string
