@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+STOP_SECONDS = 1.0  # for the work beside the calls to end by itself
 TIDY_EVERY = 3_600.0  # seconds between two removals of rows that mean nothing any more
 
 
@@ -120,8 +121,12 @@ async def _background(app: web.Application) -> AsyncIterator[None]:
     owner = asyncio.get_running_loop().create_task(_beside(app[DESK]))
     owner.add_done_callback(_ended)
     yield
+    # They end by themselves between two steps: a cut in the middle of one would leave a database
+    # connection to the garbage collector. A receiver that does not answer is not waited for.
+    app[DESK].waiting.close()
+    await asyncio.wait([owner], timeout=STOP_SECONDS)
     owner.cancel()
-    await asyncio.wait([owner], timeout=5)
+    await asyncio.wait([owner], timeout=STOP_SECONDS)
 
 
 async def _beside(desk: Desk) -> None:
@@ -142,20 +147,25 @@ async def _let_go(app: web.Application) -> None:
 async def _sweeping(desk: Desk) -> None:
     """Move deadlines, tell of it, tidy up. An outage is waited out; the next round does it all."""
     loop = asyncio.get_running_loop()
-    caught_up = False
-    next_tidy = loop.time()
-    while True:
-        try:
-            await desk.notices.publish_late()
-            await desk.notices.publish(await desk.minter.sweep())
-            if not caught_up:
-                await desk.notices.catch_up(desk.minter)
-                caught_up = True
-            if loop.time() >= next_tidy:
-                async with desk.store.writing() as db:
-                    await tickets.forget_old(db, now=desk.clock())
-                    await outbox.trim(db)
-                next_tidy = loop.time() + TIDY_EVERY
-        except BorrowError as exc:
-            logger.warning("sweep failed", extra={"state": exc.state, "kind": type(exc).__name__})
-        await asyncio.sleep(desk.settings.sweep_every)
+    caught_up, next_tidy = False, loop.time()
+    with desk.waiting.watch(["sweep"]) as bell:
+        while not bell.closing:
+            try:
+                await desk.notices.publish_late()
+                await desk.notices.publish(await desk.minter.sweep())
+                if not caught_up:
+                    await desk.notices.catch_up(desk.minter)
+                    caught_up = True
+                if loop.time() >= next_tidy:
+                    await _tidy(desk)
+                    next_tidy = loop.time() + TIDY_EVERY
+            except BorrowError as exc:
+                extra = {"state": exc.state, "kind": type(exc).__name__}
+                logger.warning("sweep failed", extra=extra)
+            await bell.wait(desk.settings.sweep_every)
+
+
+async def _tidy(desk: Desk) -> None:
+    async with desk.store.writing() as db:
+        await tickets.forget_old(db, now=desk.clock())
+        await outbox.trim(db)

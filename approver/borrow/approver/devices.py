@@ -6,6 +6,7 @@ again, so a second of age costs nothing but a refusal that comes a step later.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ class Devices:
         self._ticks = ticks
         self._by_id: dict[str, Device] = {}
         self._until = float("-inf")
+        self._generation = 0
+        self._asking = asyncio.Lock()
 
     async def find(self, client_id: str) -> Device | None:
         return (await self._all()).get(client_id)
@@ -37,17 +40,20 @@ class Devices:
         return tuple((await self._all()).values())
 
     def forget(self) -> None:
-        """A device was added, frozen or removed: the next look asks the minter."""
+        """A device was added, frozen or removed: an answer from before counts no more."""
         self._until = float("-inf")
+        self._generation += 1
 
     async def _all(self) -> dict[str, Device]:
-        now = self._ticks()
-        if now >= self._until:
-            self._until = now + FRESH  # before asking: a `forget` meanwhile must count
-            try:
-                listed = await self._minter.devices()
-            except BaseException:
-                self.forget()
-                raise
-            self._by_id = {device.client_id: device for device in listed}
+        if self._ticks() >= self._until:
+            async with self._asking:  # one flight for all who ask meanwhile
+                while self._ticks() >= self._until:
+                    await self._ask()
         return self._by_id
+
+    async def _ask(self) -> None:
+        generation, now = self._generation, self._ticks()
+        listed = await self._minter.devices()
+        self._by_id = {device.client_id: device for device in listed}
+        if generation == self._generation:  # else somebody called `forget` meanwhile: once more
+            self._until = now + FRESH

@@ -59,26 +59,38 @@ class Waiting:
     @contextmanager
     def hold(self, slot: str, subjects: Iterable[str], *, owner: str) -> Iterator[Bell]:
         """A bell for the one call in `slot`; an older call there is superseded."""
-        wanted = tuple(subjects)
         older = self._slots.get(slot)
         if older is not None:
             older.superseded = True
             older.ring()
         elif self._held[owner] >= self._each or self.count >= self._most:
             raise Unavailable("too many calls wait here already", state="slow_down", retry_after=5)
+        with self.watch(subjects) as bell:
+            self._slots[slot] = bell
+            self._held[owner] += 1
+            self.count += 1
+            try:
+                yield bell
+            finally:
+                self._leave(bell, slot, owner)
+
+    @contextmanager
+    def watch(self, subjects: Iterable[str]) -> Iterator[Bell]:
+        """A bell for a task of our own: no slot, and not counted among the held calls."""
+        wanted = tuple(subjects)
         bell = Bell()
         bell.closing = self._closing
         if self._closing:
             bell.ring()
-        self._slots[slot] = bell
-        self._held[owner] += 1
-        self.count += 1
         for subject in wanted:
             self._listening[subject].add(bell)
         try:
             yield bell
         finally:
-            self._leave(bell, slot, wanted, owner)
+            for subject in wanted:
+                self._listening[subject].discard(bell)
+                if not self._listening[subject]:
+                    del self._listening[subject]
 
     def ring(self, subjects: Iterable[str]) -> None:
         for subject in subjects:
@@ -93,14 +105,10 @@ class Waiting:
                 bell.closing = True
                 bell.ring()
 
-    def _leave(self, bell: Bell, slot: str, subjects: tuple[str, ...], owner: str) -> None:
+    def _leave(self, bell: Bell, slot: str, owner: str) -> None:
         if self._slots.get(slot) is bell:
             del self._slots[slot]
         self._held[owner] -= 1
         self.count -= 1
         if self._held[owner] <= 0:
             del self._held[owner]
-        for subject in subjects:
-            self._listening[subject].discard(bell)
-            if not self._listening[subject]:
-                del self._listening[subject]

@@ -31,12 +31,12 @@ AT_ONCE: Final = 16  # letters in one round
 
 
 async def deliver(desk: Desk) -> None:
-    """Runs until it is cancelled; an outage of database or receiver does not end it."""
+    """Runs until the approver stops; an outage of database or receiver does not end it."""
     if not desk.settings.webhooks:
         return
     timeout = aiohttp.ClientTimeout(total=TRY_SECONDS)
     async with aiohttp.ClientSession(timeout=timeout, trust_env=False) as session:
-        with desk.waiting.hold(WEBHOOKS, [WEBHOOKS], owner=WEBHOOKS) as bell:
+        with desk.waiting.watch([WEBHOOKS]) as bell:
             while True:
                 try:
                     busy = await _round(desk, session)

@@ -289,7 +289,12 @@ class FrontDesk:
 
     async def open(self) -> None:
         """Start; a later `open` finds the same port and files."""
-        self.port = self.port or _free_port()
+        self.port = self.port or free_port()
+        self._session = await self._stack.enter_async_context(
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True))
+        )
+        # Answers that were sent are read before the session that reads them is closed.
+        self._stack.push_async_callback(asyncio.sleep, 0.01)
         policy = load_policy(self.policy)
         self.minter = Minter(
             self.folder / "minter.db",
@@ -317,9 +322,6 @@ class FrontDesk:
         self.admin_socket = self.folder / "admin.sock"
         admin = await start(build_admin_app(self.app), unix=self.admin_socket)
         self._stack.push_async_callback(admin.cleanup)
-        self._session = await self._stack.enter_async_context(
-            aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True))
-        )
 
     async def close(self) -> None:
         await self._stack.aclose()
@@ -360,15 +362,16 @@ class FrontDesk:
 
     async def held_poll(self, client: Client, auth_req_id: str) -> asyncio.Task[Answer]:
         """A poll of `client` that is known to be waiting."""
-        return await self._held(client.poll(auth_req_id))
+        return await self.hold(client.poll(auth_req_id))
 
     async def held_events(
         self, client: Client, *acks: str
     ) -> asyncio.Task[dict[str, SecurityEvent]]:
         await client.bearer("events")
-        return await self._held(client.events(*acks, wait=True))
+        return await self.hold(client.events(*acks, wait=True))
 
-    async def _held(self, call: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    async def hold(self, call: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Start `call` and return when the approver holds it."""
         before = self.held
         task = asyncio.ensure_future(call)
         for _ in range(1_000):
@@ -386,7 +389,7 @@ class FrontDesk:
         return self.waiting.count
 
 
-def _free_port() -> int:
+def free_port() -> int:
     import socket
 
     with contextlib.closing(socket.socket()) as probe:
