@@ -3,14 +3,42 @@
 from __future__ import annotations
 
 import asyncio
+import calendar
+import time
+from typing import TYPE_CHECKING
 
-from borrow_fakes.workstation import workstation
+from borrow.daemon.front import Limits
+from borrow.protocol.errors import Refused
+from borrow_fakes.approver import role_entry
+from borrow_fakes.workstation import GO, Fetched, Workstation, workstation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def fetching(machine: Workstation, bearer: str, *lines: str) -> asyncio.Task[Fetched]:
+    return asyncio.get_running_loop().create_task(machine.fetch("prod-admin", bearer, *lines))
+
+
+async def granted(machine: Workstation, role: str = "prod-admin") -> str:
+    """A bearer of a group that holds a live grant with a credential."""
+    bearer = await machine.bearer(role)
+    fetch = asyncio.get_running_loop().create_task(machine.fetch(role, bearer))
+    await machine.fake.asked_for()
+    await machine.fake.approve()
+    assert (await fetch).status == 200
+    return bearer
+
+
+async def until(happened: Callable[[], bool], seconds: float = 5.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not happened():  # noqa: ASYNC110  a list has no event to wait for
+            await asyncio.sleep(0.01)
 
 
 async def test_a_call_that_was_held_is_answered_by_the_yes() -> None:
     async with workstation() as machine:
-        bearer = await machine.bearer()
-        fetch = asyncio.ensure_future(machine.fetch("prod-admin", bearer))
+        fetch = fetching(machine, await machine.bearer())
         await machine.fake.asked_for()
         await asyncio.sleep(0.8)
         await machine.fake.approve()
@@ -18,3 +46,305 @@ async def test_a_call_that_was_held_is_answered_by_the_yes() -> None:
     assert answer.status == 200
     assert answer.json["AccessKeyId"].startswith("ASIA")
     assert answer.spaces >= 2
+
+
+async def test_two_hundred_callers_are_one_question_and_all_are_served() -> None:
+    # The door grants one process 64 connections; this one stands for several.
+    async with workstation(limits=Limits(per_process=256)) as machine:
+        bearer = await machine.bearer()
+        fetches = [fetching(machine, bearer) for _ in range(200)]
+        await machine.fake.asked_for()
+        await asyncio.sleep(0.6)
+        await machine.fake.approve()
+        answers = await asyncio.gather(*fetches)
+        assert [answer.status for answer in answers] == [200] * 200
+        assert machine.fake.calls["/bc-authorize"] == 1
+        assert machine.fake.calls["exchange"] == 1
+
+
+async def test_a_yes_within_a_moment_is_a_plain_answer() -> None:
+    async with workstation() as machine:
+        machine.fake.auto = True
+        answer = await machine.fetch("prod-admin", await machine.bearer())
+    assert (answer.status, answer.spaces) == (200, 0)
+
+
+async def test_the_visible_expiration_is_ninety_seconds_away() -> None:
+    async with workstation() as machine:
+        machine.fake.auto = True
+        answer = await machine.fetch("prod-admin", await machine.bearer())
+    shown = time.strptime(answer.json["Expiration"], "%Y-%m-%dT%H:%M:%SZ")
+    left = calendar.timegm(shown) - machine.shift.now().wall
+    assert 80 < left <= 90
+
+
+async def test_a_no_after_an_opened_answer_cuts_the_connection_and_the_retry_sees_why() -> None:
+    async with workstation() as machine:
+        bearer = await machine.bearer()
+        fetch = fetching(machine, bearer)
+        asked = await machine.fake.asked_for()
+        await asyncio.sleep(0.6)
+        await machine.fake.deny(reason="outside working hours")
+        assert (await fetch).status == -1
+        retry = await machine.fetch("prod-admin", bearer)
+        assert retry.status == 403
+        assert "outside working hours" in retry.json["Message"]
+        assert retry.json["request"] == asked.id
+        assert machine.fake.calls["/bc-authorize"] == 1
+
+
+async def test_go_waits_without_a_byte_and_sees_the_true_status() -> None:
+    async with workstation() as machine:
+        fetch = fetching(machine, await machine.bearer(), GO)
+        await machine.fake.asked_for()
+        await asyncio.sleep(0.6)
+        await machine.fake.deny()
+        answer = await fetch
+    assert (answer.status, answer.json["code"]) == (403, "AccessDenied")
+
+
+async def test_a_refusal_by_policy_is_a_true_status_and_asks_nobody_again() -> None:
+    async with workstation() as machine:
+        bearer = await machine.bearer()
+        machine.fake.refusal = Refused("no rule allows 'prod-admin'", state="policy")
+        for _ in range(3):
+            answer = await machine.fetch("prod-admin", bearer)
+            assert answer.status == 403
+        assert machine.fake.calls["/bc-authorize"] == 1
+        machine.fake.refusal, machine.fake.auto = None, True
+        machine.shift.both(31)
+        assert (await machine.fetch("prod-admin", bearer)).status == 200
+
+
+async def test_a_no_holds_for_programs_and_a_new_reason_opens_the_way() -> None:
+    async with workstation() as machine:
+        bearer = await machine.bearer()
+        fetch = fetching(machine, bearer)
+        await machine.fake.asked_for()
+        await machine.fake.deny()
+        await fetch
+        machine.shift.both(880)
+        assert (await machine.fetch("prod-admin", bearer)).status == 403
+        assert machine.fake.calls["/bc-authorize"] == 1
+        again = await machine.ask({"role": "prod-admin", "reason": "INC-7", "wait": False})
+        assert again[0]["event"] == "waiting"
+
+
+async def test_a_client_that_gives_up_and_comes_back_joins_its_question() -> None:
+    async with workstation() as machine:
+        bearer = await machine.bearer()
+        async with machine.connection() as (_, writer):
+            writer.write(machine.head("prod-admin", bearer))
+            await machine.fake.asked_for()
+        await asyncio.sleep(0.1)
+        fetch = fetching(machine, bearer)
+        await asyncio.sleep(0.1)
+        await machine.fake.approve()
+        assert (await fetch).status == 200
+        assert len(machine.fake.asked) == 1
+
+
+async def test_when_all_clients_left_the_request_is_cancelled_after_the_grace() -> None:
+    async with workstation(grace=0.2) as machine:
+        bearer = await machine.bearer()
+        async with machine.connection() as (_, writer):
+            writer.write(machine.head("prod-admin", bearer))
+            asked = await machine.fake.asked_for()
+        await machine.fake.until_cancelled(asked)
+        # And a later run is a new question, not a refusal.
+        fetch = fetching(machine, bearer)
+        await machine.fake.asked_for(2)
+        await machine.fake.approve()
+        assert (await fetch).status == 200
+
+
+async def test_what_a_person_asked_for_stays_when_nobody_waits() -> None:
+    async with workstation(grace=0.1) as machine:
+        events = await machine.ask({"role": "prod-admin", "wait": False})
+        assert [event["event"] for event in events] == ["waiting"]
+        await asyncio.sleep(0.4)
+        assert machine.fake.last.state == "pending"
+        await machine.fake.approve()
+        await until(lambda: machine.fake.last.grant != "")
+        bearer = await machine.bearer()
+        assert (await machine.fetch("prod-admin", bearer)).status == 200
+        assert len(machine.fake.asked) == 1
+
+
+async def test_a_rule_that_needs_a_reason_holds_the_call_until_somebody_gives_it() -> None:
+    async with workstation() as machine:
+        machine.fake.needs["prod-admin"] = {"reason": "at least 10 characters"}
+        bearer = await machine.bearer()
+        fetch = fetching(machine, bearer)
+        await until(lambda: machine.fake.calls["/bc-authorize"] == 1)
+        events = await machine.ask({"role": "prod-admin", "wait": False})
+        assert events[0]["event"] == "needs"
+        assert events[0]["fields"] == {"reason": "at least 10 characters"}
+        events = await machine.ask(
+            {"role": "prod-admin", "reason": "the db is down", "wait": False}
+        )
+        assert events[0]["event"] == "waiting"
+        assert machine.fake.last.request.role.justification == "the db is down"
+        await machine.fake.approve()
+        assert (await fetch).status == 200
+
+
+async def test_the_reason_given_with_the_bearer_is_used_first() -> None:
+    async with workstation() as machine:
+        machine.fake.needs["prod-admin"] = {"reason": "why"}
+        machine.fake.auto = True
+        bearer = await machine.bearer(reason="nightly restore")
+        assert (await machine.fetch("prod-admin", bearer)).status == 200
+
+
+async def test_nobody_is_asked_inside_a_live_grant() -> None:
+    async with workstation() as machine:
+        machine.fake.credential_seconds = 900
+        bearer = await granted(machine)
+        machine.shift.both(1000)
+        assert (await machine.fetch("prod-admin", bearer)).status == 200
+        assert len(machine.fake.asked) == 1
+        assert machine.fake.calls["exchange"] == 2
+
+
+async def test_a_credential_is_renewed_in_the_background_before_it_ends() -> None:
+    async with workstation() as machine:
+        machine.fake.credential_seconds = 1800
+        bearer = await granted(machine)
+        machine.shift.both(1000)  # 800 s left of it, and the grant goes on
+        first = await machine.fetch("prod-admin", bearer)
+        await until(lambda: machine.fake.calls["exchange"] == 2)
+        await asyncio.sleep(0.1)
+        second = await machine.fetch("prod-admin", bearer)
+    assert first.json["AccessKeyId"] != second.json["AccessKeyId"]
+
+
+async def test_past_the_grants_end_the_call_is_held_and_asked_anew() -> None:
+    async with workstation() as machine:
+        bearer = await granted(machine)
+        machine.shift.both(3601)
+        for grant in machine.fake.grants.values():
+            grant.state = "expired"
+        fetch = fetching(machine, bearer)
+        await machine.fake.asked_for(2)
+        await asyncio.sleep(0.6)
+        assert not fetch.done()
+        await machine.fake.approve()
+        assert (await fetch).status == 200
+
+
+async def test_a_revoked_grant_is_served_no_more_within_a_second() -> None:
+    async with workstation() as machine:
+        bearer = await granted(machine)
+        (grant,) = machine.fake.grants.values()
+        began = time.monotonic()
+        await machine.fake.acknowledged(await machine.fake.revoke(grant))
+        assert time.monotonic() - began < 1.0
+        fetch = fetching(machine, bearer)
+        await machine.fake.asked_for(2)
+        assert not fetch.done()
+        await machine.fake.deny()
+        assert (await fetch).status in (-1, 403)
+
+
+async def test_after_a_restart_the_same_bearer_gets_the_same_grant_without_a_prompt() -> None:
+    async with workstation() as machine:
+        bearer = await granted(machine)
+        port = machine.port
+        await machine.end()
+        await machine.start()
+        assert machine.port == port
+        answer = await machine.fetch("prod-admin", bearer)
+        assert answer.status == 200
+        assert len(machine.fake.asked) == 1
+        assert len(machine.fake.grants) == 1
+
+
+async def test_an_approver_out_of_reach_is_waited_for() -> None:
+    async with workstation() as machine:
+        machine.fake.auto = True
+        bearer = await machine.bearer()
+        machine.fake.down = True
+        fetch = fetching(machine, bearer)
+        await asyncio.sleep(1.0)
+        assert not fetch.done()
+        machine.fake.down = False
+        assert (await fetch).status == 200
+
+
+async def test_without_enrolment_the_call_fails_at_once_and_says_how_to_go_on() -> None:
+    async with workstation(enrolled=False) as machine:
+        answer = await machine.control("POST", "/v1/bearers", {"role": "prod-admin"})
+        assert answer["status"] == 409
+        assert "borrow setup" in answer["error"]["hint"]
+
+
+async def test_a_role_shared_on_the_device_serves_another_group_and_says_so() -> None:
+    async with workstation() as machine:
+        machine.fake.roles["prod-logs"] = role_entry("prod-logs", share="device")
+        await granted(machine, "prod-logs")
+        told = await machine.ask({"role": "prod-logs", "wait": True})
+        assert told[-1]["event"] == "granted"
+        assert len(machine.fake.asked) == 1
+
+
+async def test_an_elastic_role_is_its_base_until_its_callers_are_lifted() -> None:
+    async with workstation() as machine:
+        machine.fake.roles["work"] = role_entry("work", base="dev-read")
+        machine.fake.roles["dev-read"] = role_entry("dev-read", mode="auto")
+        machine.fake.auto = True
+        bearer = await machine.bearer("work")
+        base = await machine.fetch("work", bearer)
+        assert base.json["RoleArn"].endswith("role/dev-read")
+        await machine.ask({"role": "prod-admin", "wait": True})
+        lifted = await machine.fetch("work", bearer)
+        assert lifted.json["RoleArn"].endswith("role/prod-admin")
+        await machine.control("POST", "/v1/return", {"role": "prod-admin"})
+        again = await machine.fetch("work", bearer)
+        assert again.json["RoleArn"].endswith("role/dev-read")
+
+
+async def test_an_extension_replaces_the_grant_and_the_job_goes_on() -> None:
+    async with workstation() as machine:
+        bearer = await granted(machine)
+        (old,) = machine.fake.grants
+        told: list[dict[str, object]] = []
+
+        async def extend() -> None:
+            body = {"role": "prod-admin", "seconds": 1800, "reason": "still at it"}
+            told.extend([event async for event in machine.events("/v1/extend", body)])
+
+        task = asyncio.get_running_loop().create_task(extend())
+        asked = await machine.fake.asked_for(2)
+        assert asked.request.extends == old
+        assert (await machine.fetch("prod-admin", bearer)).status == 200
+        await machine.fake.approve()
+        await task
+        assert told[-1]["event"] == "granted"
+        assert told[-1]["grant"] != old
+        assert (await machine.fetch("prod-admin", bearer)).status == 200
+        status = await machine.control("GET", "/v1/status")
+        assert [grant["grant"] for grant in status["grants"]] == [told[-1]["grant"]]
+
+
+async def test_what_is_given_back_is_served_no_more_and_the_approver_is_told() -> None:
+    async with workstation() as machine:
+        await granted(machine)
+        (grant,) = machine.fake.grants.values()
+        told = await machine.control("POST", "/v1/return", {"role": "prod-admin"})
+        assert told["returned"] == [grant.id]
+        await until(lambda: grant.state == "released")
+        assert (await machine.control("GET", "/v1/status"))["grants"] == []
+
+
+async def test_stopping_cuts_held_calls_and_takes_no_two_seconds() -> None:
+    async with workstation() as machine:
+        fetches = [fetching(machine, await machine.bearer()) for _ in range(10)]
+        await machine.fake.asked_for()
+        await asyncio.sleep(0.6)
+        began = time.monotonic()
+        await machine.end()
+        assert time.monotonic() - began < 2.0
+        answers = await asyncio.gather(*fetches, return_exceptions=True)
+        assert all(isinstance(a, Fetched | OSError | EOFError) for a in answers)
+        await machine.start()

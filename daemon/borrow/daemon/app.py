@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from borrow.daemon import terminal
-from borrow.daemon.broker import Broker
+from borrow.daemon.broker import GRACE, Broker
 from borrow.daemon.caller import Session, session_alive
 from borrow.daemon.catalogue import Catalogue
 from borrow.daemon.config import load_config, with_port
@@ -27,7 +27,7 @@ from borrow.daemon.control import Control, Inbox, Parts, daemon_routes
 from borrow.daemon.control_answer import answer_routes
 from borrow.daemon.control_borrow import borrow_routes
 from borrow.daemon.events import Notice, Poll
-from borrow.daemon.front import Door, our_uid
+from borrow.daemon.front import Door, Limits, our_uid
 from borrow.daemon.groups import NAME as BEARERS
 from borrow.daemon.groups import Bearers
 from borrow.daemon.imds_role import NAME as IMDS_ROLE
@@ -86,6 +86,8 @@ class World:
     say: Callable[[Session, str], bool] = terminal.say
     alive: Callable[[int, int], bool] = session_alive
     peers: Callable[[], PeerSource] = system_peers
+    grace: float = GRACE  # seconds
+    limits: Limits | None = None
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
 
 
@@ -161,6 +163,7 @@ class Daemon:
             spawn=spawn,
             host=socket.gethostname(),
             os_user=_user_name(world.environ),
+            grace=world.grace,
             on_shared=self._on_shared,
             on_flight=self._on_flight,
         )
@@ -173,7 +176,13 @@ class Daemon:
         )
         self.imds_role = ImdsRole(state / IMDS_ROLE, gives_uid=peers.gives_uid)
         self.kitchen = Kitchen(self._build, spawn)
-        self.door = Door(peers, self.kitchen.hand_over, uid=our_uid(), on_reject=self._on_reject)
+        self.door = Door(
+            peers,
+            self.kitchen.hand_over,
+            uid=our_uid(),
+            limits=world.limits,
+            on_reject=self._on_reject,
+        )
         self.control = ControlServer(self._control(), uid=our_uid())
 
     async def start(self, control_path: Path) -> None:

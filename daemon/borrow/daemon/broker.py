@@ -106,6 +106,7 @@ class Broker:
         spawn: Spawn,
         host: str = "",
         os_user: str = "",
+        grace: float = GRACE,
         on_shared: Callable[[Group, Grant], None] = lambda group, grant: None,
         on_flight: Callable[[Flight], None] = lambda flight: None,
     ) -> None:
@@ -118,6 +119,7 @@ class Broker:
         self._contact = contact
         self._entropy = entropy
         self._spawn = spawn
+        self._grace = grace
         self._where = {"host": host[:255], "os_user": os_user[:255]}
         self._on_shared = on_shared
         self._on_flight = on_flight
@@ -374,7 +376,7 @@ class Broker:
     def _after_leaving(self, flight: Flight) -> None:
         flight.touch()
         if not flight.wanted and not flight.over:
-            asyncio.get_running_loop().call_later(GRACE, self._withdraw_unless_wanted, flight)
+            asyncio.get_running_loop().call_later(self._grace, self._withdraw_unless_wanted, flight)
 
     def _withdraw_unless_wanted(self, flight: Flight) -> None:
         if flight.wanted or flight.over or self._flights.get(flight.group.id) is not flight:

@@ -11,6 +11,7 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 import struct
 from typing import TYPE_CHECKING, Any, Final
 
@@ -37,6 +38,7 @@ TOKEN_HEADER: Final = "X-aws-ec2-metadata-token"  # noqa: S105  a header's name
 LONGEST_TTL: Final = 21_600  # seconds, as on EC2
 
 _LIST: Final = "/latest/meta-data/iam/security-credentials"
+_DIGITS: Final = re.compile(r"[0-9]{1,6}", re.ASCII)
 _STAMP: Final = struct.Struct(">Q")
 
 
@@ -105,7 +107,7 @@ class Imds:
         if not self._role():
             return _plain(404)
         ttl = request.headers.get(TTL_HEADER, "")
-        if len(ttl) > 6 or not ttl.isdecimal() or not 1 <= int(ttl) <= LONGEST_TTL:
+        if not _DIGITS.fullmatch(ttl) or not 1 <= int(ttl) <= LONGEST_TTL:
             return _plain(400)
         issued = self._tokens.issue(int(ttl), self._broker.now().wall)
         return web.Response(text=issued, headers={TTL_HEADER: ttl, **NO_STORE})

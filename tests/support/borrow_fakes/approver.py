@@ -12,6 +12,7 @@ import secrets
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -29,7 +30,7 @@ from borrow.protocol.request import RequestObject, verify_request
 from borrow.protocol.strict import b64url
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from joserfc.jwk import ECKey
 
@@ -86,11 +87,12 @@ class Granted:
 class FakeApprover:
     """Start with `running_approver`. `calls` counts each endpoint."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:  # noqa: TID251  an edge
+        self.clock = clock
         self.a, self.m, self.m_enc = new_key(), new_key(), new_key()
         self.sig: ECKey | None = None
         self.enc: ECKey | None = None
-        self.client_id = new_client_id(time.time(), secrets.token_bytes(10))  # noqa: TID251
+        self.client_id = new_client_id(clock(), secrets.token_bytes(10))
         self.issuer = ""
         self.calls: Counter[str] = Counter()
         self.roles = {name: role_entry(name) for name in ("prod-admin", "prod-logs")}
@@ -145,7 +147,7 @@ class FakeApprover:
 
     async def tell(self, kind: str, subject: str, details: dict[str, Any]) -> str:
         jti = secrets.token_urlsafe(16)
-        now = int(time.time())  # noqa: TID251  the fake runs in real time
+        now = int(self.clock())
         event = SecurityEvent(self.issuer, self.client_id, jti, now, kind, subject, details)
         self._sets[jti] = sign_event(event, self.a)
         await self._tell_waiting()
@@ -168,7 +170,7 @@ class FakeApprover:
             self._changed.notify_all()
 
     def _grant(self, asked: Asked) -> Granted:
-        now = time.time()  # noqa: TID251  the fake runs in real time
+        now = self.clock()
         old = self.grants.get(asked.request.extends)
         if old is not None:
             old.state = "released"
@@ -208,7 +210,8 @@ class FakeApprover:
             answer: web.StreamResponse = await handler(request)
         except BorrowError as exc:
             status = _STATUS.get(exc.state, 403 if isinstance(exc, Refused) else 400)
-            return web.json_response(to_wire(exc), status=status)
+            answer = web.json_response(to_wire(exc), status=status)
+        answer.headers["Date"] = formatdate(self.clock(), usegmt=True)
         return answer
 
     async def _discovery(self, _: web.Request) -> web.Response:
@@ -222,7 +225,7 @@ class FakeApprover:
         form = {key: str(value) for key, value in (await request.post()).items()}
         assert self.sig is not None
         verify_assertion(
-            form["client_assertion"], PublicKeys([self.sig]), issuer=self.issuer, now=_now()
+            form["client_assertion"], PublicKeys([self.sig]), issuer=self.issuer, now=self.clock()
         )
         return form
 
@@ -235,7 +238,7 @@ class FakeApprover:
             client_id=self.client_id,
             owner=PERSON,
             issuer=self.issuer,
-            now=_now(),
+            now=self.clock(),
         )
         wanted = signed.request
         if self.refusal is not None:
@@ -246,7 +249,7 @@ class FakeApprover:
         asked = self._same(wanted)
         joined = asked is not None
         if asked is None:
-            now = _now()
+            now = self.clock()
             request_id = new_request_id(now, secrets.token_bytes(10))
             asked = Asked(request_id, wanted, signed.request_hash, now + self.pending)
             self.asked[asked.id] = asked
@@ -258,7 +261,7 @@ class FakeApprover:
         return web.json_response(
             {
                 "auth_req_id": auth_req_id,
-                "expires_in": max(1, int(asked.ends - _now())),
+                "expires_in": max(1, int(asked.ends - self.clock())),
                 "interval": 1,
                 "borrow_request": asked.id,
                 "borrow_number": asked.request.number,
@@ -323,7 +326,7 @@ class FakeApprover:
             {
                 "access_token": grant.token,
                 "token_type": "Bearer",
-                "expires_in": int(grant.ends - _now()),
+                "expires_in": int(grant.ends - self.clock()),
                 "id_token": sign(claims, self.a, "JWT"),
                 "grant_id": grant.id,
                 "authorization_details": [role],
@@ -333,14 +336,14 @@ class FakeApprover:
 
     def _exchange(self, token: str, role: str) -> web.Response:
         grant = next((g for g in self.grants.values() if g.token == token), None)
-        if grant is None or grant.state != "active" or grant.ends <= _now():
+        if grant is None or grant.state != "active" or grant.ends <= self.clock():
             raise Refused("the grant is over", state="invalid_grant")
         if self.mint_error is not None:
             raise self.mint_error
         grant.mints += 1
         wanted = grant.asked.request.role
         assert role == wanted.identifier
-        end = int(min(_now() + self.credential_seconds, grant.ends))
+        end = int(min(self.clock() + self.credential_seconds, grant.ends))
         secret = AwsCredentials(f"ASIA{grant.mints:016d}", "canary-secret", "canary-token", end)
         assert self.enc is not None
         sealed = seal_credentials(
@@ -349,7 +352,7 @@ class FakeApprover:
             to=self.enc,
             issuer=self.issuer,
             client_id=self.client_id,
-            now=_now(),
+            now=self.clock(),
         )
         return web.json_response({"access_token": sealed, "token_type": "N_A", "expires_in": 60})
 
@@ -410,7 +413,7 @@ class FakeApprover:
         }
 
     def statement(self, asked: Asked, **changes: Any) -> bytes:
-        now = int(_now())
+        now = int(self.clock())
         members: dict[str, Any] = {
             "issuer": self.issuer,
             "request": asked.id,
@@ -429,7 +432,7 @@ class FakeApprover:
         out = self.summary(asked)
         if "decision" in request.query:
             number = request.query.get("number", "")
-            out["statement"] = b64url(self.statement(asked, number=number, **self.lies))
+            out["statement"] = b64url(self.statement(asked, **({"number": number} | self.lies)))
         return web.json_response(out)
 
     async def _decide(self, request: web.Request) -> web.Response:
@@ -442,14 +445,12 @@ class FakeApprover:
         return web.json_response({"request": subject, "decision": body["decision"]})
 
 
-def _now() -> float:
-    return time.time()  # noqa: TID251  the fake runs in real time
-
-
 @contextlib.asynccontextmanager
-async def running_approver() -> AsyncIterator[FakeApprover]:
+async def running_approver(
+    clock: Callable[[], float] = time.time,  # noqa: TID251  an edge
+) -> AsyncIterator[FakeApprover]:
     """A fake approver on a free port of the loopback."""
-    fake = FakeApprover()
+    fake = FakeApprover(clock)
     runner = web.AppRunner(fake.app(), access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

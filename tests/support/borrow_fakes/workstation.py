@@ -207,7 +207,8 @@ async def _chunks(reader: asyncio.StreamReader) -> bytes | None:
 @contextlib.asynccontextmanager
 async def workstation(*, enrolled: bool = True, **world: Any) -> AsyncIterator[Workstation]:
     """A started daemon with its own state directory, enrolled at a fake approver."""
-    async with running_approver() as fake:
+    shift = Shift()
+    async with running_approver(lambda: shift.now().wall) as fake:
         with tempfile.TemporaryDirectory(prefix="b-") as folder:
             state = StateDir.open(Path(folder, "s"))
             if enrolled:
@@ -218,7 +219,6 @@ async def workstation(*, enrolled: bool = True, **world: Any) -> AsyncIterator[W
                 lines.append((session, line))
                 return True
 
-            shift = Shift()
             environ = {key: os.environ[key] for key in ("PATH",) if key in os.environ}
             outside = World(now=shift.now, say=say, environ=environ)
             machine = Workstation(fake, state, replace(outside, **world), shift, lines)

@@ -1,0 +1,215 @@
+"""Abuse cases against the daemon, each named by its id in the abuse catalogue."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import json
+
+import pytest
+
+from borrow.daemon import groups
+from borrow.daemon.peer import Unknown
+from borrow_fakes.approver import role_entry
+from borrow_fakes.workstation import BOTO, Fetched, Workstation, workstation
+
+
+async def granted(machine: Workstation, role: str = "prod-admin") -> str:
+    bearer = await machine.bearer(role)
+    machine.fake.auto = True
+    assert (await machine.fetch(role, bearer)).status == 200
+    machine.fake.auto = False
+    return bearer
+
+
+def small(answer: Fetched, status: int, word: str) -> None:
+    """A refusal says one word and repeats nothing."""
+    assert (answer.status, answer.json) == (status, {"error": word})
+
+
+async def test_a19_a_forwarder_that_sends_only_the_url_gets_401_and_asks_nobody() -> None:
+    async with workstation() as machine:
+        await granted(machine)
+        before = machine.fake.calls.total()
+        small(await machine.fetch("prod-admin", ""), 401, "unauthorized")
+        assert machine.fake.calls.total() == before
+
+
+@pytest.mark.parametrize("given", ["", "wrong", "Bearer wrong", "x" * 4000, "\xe4\xf6", "Bearer "])
+async def test_a20_a_wrong_bearer_gets_401_and_causes_no_request(given: str) -> None:
+    async with workstation() as machine:
+        await machine.bearer()
+        before = machine.fake.calls.total()
+        head = (
+            f"GET /v1/credentials/prod-admin HTTP/1.1\r\nHost: 127.0.0.1:{machine.port}\r\n"
+            f"Authorization: {given}\r\n{BOTO}\r\n\r\n"
+        )
+        answer = await machine.raw(head.encode("latin-1"))
+        assert answer.status in (400, 401)
+        if given:
+            assert given.encode("latin-1") not in answer.body
+        assert machine.fake.calls.total() == before
+
+
+async def test_a20_a_bearer_opens_its_own_role_and_no_other() -> None:
+    async with workstation() as machine:
+        bearer = await machine.bearer("prod-logs")
+        before = machine.fake.calls.total()
+        small(await machine.fetch("prod-admin", bearer), 401, "unauthorized")
+        assert machine.fake.calls.total() == before
+
+
+async def test_a20_two_authorization_headers_are_none() -> None:
+    async with workstation() as machine:
+        bearer = await granted(machine)
+        extra = f"Authorization: {bearer}"
+        assert (await machine.fetch("prod-admin", bearer, extra, BOTO)).status in (400, 401)
+
+
+async def test_a20_bearers_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[int] = []
+
+    class Counting:
+        @staticmethod
+        def compare_digest(one: str, other: str) -> bool:
+            compared.append(len(one))
+            return hmac.compare_digest(one, other)
+
+    monkeypatch.setattr(groups, "hmac", Counting)
+    async with workstation() as machine:
+        for _ in range(3):
+            await machine.bearer()
+        await machine.fetch("prod-admin", "wrong")
+    assert compared == [64, 64, 64]  # every one of them, by digest
+
+
+async def test_a20_bearers_are_kept_as_hashes_only() -> None:
+    async with workstation() as machine:
+        bearer = await machine.bearer()
+        kept = (machine.state / groups.NAME).read_text()
+        assert bearer not in kept
+        assert len(bearer) >= 43  # 256 bits
+        assert (machine.state / groups.NAME).stat().st_mode & 0o077 == 0
+
+
+async def test_a33_where_the_kernel_names_nobody_old_bearers_are_dead_after_a_restart() -> None:
+    async with workstation(peers=Unknown) as machine:
+        bearer = await granted(machine)
+        await machine.end()
+        # A squatter could have been sent the bearer here.
+        await machine.start()
+        small(await machine.fetch("prod-admin", bearer), 401, "unauthorized")
+
+
+async def test_a53_asking_again_after_a_no_is_refused_from_memory() -> None:
+    async with workstation() as machine:
+        bearer = await machine.bearer()
+        fetch = asyncio.get_running_loop().create_task(machine.fetch("prod-admin", bearer))
+        await machine.fake.asked_for()
+        await machine.fake.deny()
+        await fetch
+        for _ in range(20):
+            assert (await machine.fetch("prod-admin", bearer)).status == 403
+        same = await machine.control("POST", "/v1/ask", {"role": "prod-admin", "wait": False})
+        assert same["status"] == 403
+        assert machine.fake.calls["/bc-authorize"] == 1
+
+
+async def test_a70_without_contact_a_sensitive_role_is_served_no_longer_than_its_lease() -> None:
+    async with workstation() as machine:
+        machine.fake.roles["prod-admin"] = role_entry("prod-admin", tier="sensitive")
+        bearer = await granted(machine)
+        machine.fake.down = True  # the partition: a revocation could not reach us
+        machine.shift.both(59)
+        assert (await machine.fetch("prod-admin", bearer)).status == 200
+        machine.shift.both(61)
+        held = asyncio.get_running_loop().create_task(machine.fetch("prod-admin", bearer))
+        await asyncio.sleep(1.0)
+        assert not held.done()  # held, not refused: the job survives
+        machine.fake.down = False
+        assert (await held).status == 200
+
+
+async def test_a70_the_lease_also_runs_while_the_machine_sleeps() -> None:
+    async with workstation() as machine:
+        machine.fake.roles["prod-admin"] = role_entry("prod-admin", tier="critical")
+        bearer = await granted(machine)
+        machine.fake.down = True
+        machine.shift.boot += 3000  # a suspend; a wall clock that was put back
+        held = asyncio.get_running_loop().create_task(machine.fetch("prod-admin", bearer))
+        await asyncio.sleep(0.6)
+        assert not held.done()
+        held.cancel()
+
+
+async def test_a72_no_serve_starts_after_a_revocation_was_acknowledged() -> None:
+    async with workstation() as machine:
+        bearer = await granted(machine)
+        (grant,) = machine.fake.grants.values()
+        jti = await machine.fake.revoke(grant)
+        with contextlib.suppress(TimeoutError):  # held: dropped already, not acknowledged yet
+            while jti not in machine.fake.acked:
+                await machine.fetch("prod-admin", bearer, within=0.3)
+        await machine.fake.acknowledged(jti)
+        after = asyncio.get_running_loop().create_task(machine.fetch("prod-admin", bearer))
+        await machine.fake.asked_for(2)
+        assert not after.done()
+        await machine.fake.deny()
+        assert (await after).status != 200
+
+
+async def test_a72_credentials_that_arrive_after_the_revocation_are_dropped() -> None:
+    async with workstation() as machine:
+        machine.fake.credential_seconds = 900
+        bearer = await granted(machine)
+        (grant,) = machine.fake.grants.values()
+        await machine.fake.acknowledged(await machine.fake.revoke(grant))
+        grant.state = "active"  # an approver that would mint all the same
+        fetch = asyncio.get_running_loop().create_task(machine.fetch("prod-admin", bearer))
+        await asyncio.sleep(0.7)
+        assert not fetch.done() or fetch.result().status != 200
+        fetch.cancel()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "..",
+        "../prod-admin",
+        "prod-admin/..",
+        "%2e%2e",
+        "prod%2fadmin",
+        "prod-admin%00",
+        "prod-admin%0d%0a",
+        "Prod-Admin",
+        "prod\u2011admin",
+        "%D1%80rod-admin",
+        "a" * 65,
+        "",
+        "prod-admin/",
+        "prod-admin;x",
+        "prod admin",
+    ],
+)
+async def test_a84_a_name_that_no_role_can_have_is_404_without_an_upstream_call(name: str) -> None:
+    async with workstation() as machine:
+        bearer = await machine.bearer()
+        before = machine.fake.calls.total()
+        head = machine.head("ROLE", bearer).replace(b"ROLE", name.encode())
+        answer = await machine.raw(head)
+        assert answer.status in (400, 404)
+        assert machine.fake.calls.total() == before
+
+
+async def test_a42_no_secret_reaches_the_log_or_the_status() -> None:
+    async with workstation() as machine:
+        bearer = await granted(machine)
+        status = json.dumps(await machine.control("GET", "/v1/status"))
+        for canary in ("canary-secret", "canary-token", bearer):
+            assert canary not in status
+        for path in machine.state.path.rglob("*"):
+            if path.is_file():
+                kept = path.read_bytes()
+                for secret in (b"canary-secret", b"canary-token", bearer.encode()):
+                    assert secret not in kept

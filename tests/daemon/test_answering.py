@@ -1,0 +1,104 @@
+"""A signature is given only to the statement about what was shown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from borrow.protocol.decision import verify_statement_signature
+from borrow.protocol.keys import PublicKeys
+from borrow.protocol.request import AwsRole
+from borrow.protocol.strict import from_b64url
+from borrow_fakes.workstation import Workstation, workstation
+
+
+async def pending(machine: Workstation) -> str:
+    await machine.ask({"role": "prod-admin", "wait": False})
+    return machine.fake.last.id
+
+
+async def yes(machine: Workstation, subject: str, **more: Any) -> dict[str, Any]:
+    shown = await machine.control("GET", f"/v1/decisions/{subject}")
+    body = {"decision": "approve", "request_hash": shown["request_hash"]} | more
+    return await machine.control("POST", f"/v1/decisions/{subject}", body)
+
+
+async def test_a_yes_signs_exactly_the_bytes_that_were_sent() -> None:
+    async with workstation() as machine:
+        subject = await pending(machine)
+        assert (await yes(machine, subject, number="417"))["status"] == 200
+        (told,) = machine.fake.decided
+        data = from_b64url(told["statement"])
+        assert told["evidence"]["kind"] == "device"
+        assert machine.fake.sig is not None
+        keys = PublicKeys([machine.fake.sig])
+        assert verify_statement_signature(told["evidence"]["token"], keys, data)
+        assert b'"number": "417"' in data
+
+
+@pytest.mark.parametrize(
+    "lies",
+    [
+        {"request": "r-01jv0000000000000000000000"},
+        {"request_hash": "another"},
+        {"decision": "deny"},
+        {"approver": "eve@example.com"},
+        {"issuer": "https://elsewhere.example.com"},
+        {"number": "999"},
+        {"granted": AwsRole("prod-admin", "arn:aws:iam::999922223333:role/x", 0)},
+        {"granted": AwsRole("org-admin", "arn:aws:iam::111122223333:role/prod-admin", 0)},
+        {"granted": AwsRole("prod-admin", "arn:aws:iam::111122223333:role/prod-admin", 9000)},
+        {"not_after": 1},
+    ],
+)
+async def test_nothing_is_signed_that_was_not_shown(lies: dict[str, Any]) -> None:
+    async with workstation() as machine:
+        subject = await pending(machine)
+        machine.fake.lies = lies
+        told = await yes(machine, subject, number="" if "number" in lies else "417", seconds=900)
+        assert told["status"] in (400, 403)
+        assert machine.fake.decided == []
+
+
+async def test_a_yes_without_the_hash_of_what_was_shown_is_none() -> None:
+    async with workstation() as machine:
+        subject = await pending(machine)
+        told = await machine.control("POST", f"/v1/decisions/{subject}", {"decision": "approve"})
+        assert told["status"] == 409
+        assert machine.fake.decided == []
+
+
+async def test_a_no_needs_nothing_and_carries_its_reason() -> None:
+    async with workstation() as machine:
+        subject = await pending(machine)
+        body = {"decision": "deny", "reason": "not now"}
+        await machine.control("POST", f"/v1/decisions/{subject}", body)
+        assert machine.fake.decided == [{"subject": subject} | body]
+
+
+async def test_a_code_travels_sealed_and_in_no_other_form() -> None:
+    async with workstation() as machine:
+        subject = await pending(machine)
+        await yes(machine, subject, code="123456")
+        (told,) = machine.fake.decided
+        assert told["evidence"]["kind"] == "totp"
+        assert "123456" not in str(told)
+
+
+async def test_a_report_ends_the_grant_here_at_once() -> None:
+    async with workstation() as machine:
+        machine.fake.auto = True
+        await machine.fetch("prod-admin", await machine.bearer())
+        (grant,) = machine.fake.grants
+        await machine.control("POST", "/v1/report", {"id": grant})
+        assert (await machine.control("GET", "/v1/status"))["grants"] == []
+        assert machine.fake.decided == [{"subject": grant, "decision": "report"}]
+
+
+async def test_the_inbox_is_counted_for_the_status() -> None:
+    async with workstation() as machine:
+        await pending(machine)
+        told = await machine.control("GET", "/v1/inbox")
+        assert len(told["decisions"]) == 1
+        assert (await machine.control("GET", "/v1/status"))["inbox"] == 1

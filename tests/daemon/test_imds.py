@@ -1,0 +1,107 @@
+"""IMDSv2: off until switched on, no answer without its token, real expiries."""
+
+from __future__ import annotations
+
+import calendar
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from borrow.daemon.imds import Tokens
+from borrow_fakes.approver import role_entry
+from borrow_fakes.workstation import Fetched, Workstation, workstation
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+ROLES = "/latest/meta-data/iam/security-credentials"
+TTL = "X-aws-ec2-metadata-token-ttl-seconds"
+
+
+@asynccontextmanager
+async def offering() -> AsyncIterator[Workstation]:
+    async with workstation() as machine:
+        machine.fake.roles["work"] = role_entry("work", imds=True)
+        machine.fake.auto = True
+        assert (await machine.control("POST", "/v1/imds", {"role": "work"}))["status"] == 200
+        yield machine
+
+
+async def call(machine: Workstation, method: str, path: str, *lines: str) -> Fetched:
+    head = [f"{method} {path} HTTP/1.1", f"Host: 127.0.0.1:{machine.port}", *lines]
+    return await machine.raw(("\r\n".join(head) + "\r\n\r\n").encode())
+
+
+async def token(machine: Workstation) -> str:
+    answer = await call(machine, "PUT", "/latest/api/token", f"{TTL}: 60")
+    assert answer.status == 200
+    return f"X-aws-ec2-metadata-token: {answer.body.decode()}"
+
+
+async def test_it_is_off_until_it_is_switched_on() -> None:
+    async with workstation() as machine:
+        assert (await call(machine, "PUT", "/latest/api/token", f"{TTL}: 60")).status == 404
+        assert (await call(machine, "GET", f"{ROLES}/")).status == 404
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+async def test_the_role_is_listed_and_served_with_its_real_expiry(slash: str) -> None:
+    async with offering() as machine:
+        key = await token(machine)
+        for path in (ROLES, f"{ROLES}/"):
+            assert (await call(machine, "GET", slash + path, key)).body == b"work"
+        answer = await call(machine, "GET", f"{slash}{ROLES}/work", key)
+        assert answer.status == 200
+        end = calendar.timegm(time.strptime(answer.json["Expiration"], "%Y-%m-%dT%H:%M:%SZ"))
+        assert end - machine.shift.now().wall > 3000
+        assert machine.fake.last.request.context["via"] == "imds"
+        assert machine.fake.last.request.group == "imds"
+
+
+@pytest.mark.parametrize("line", ["", "X-aws-ec2-metadata-token: x", "X-aws-ec2-metadata-token:"])
+async def test_version_one_and_wrong_tokens_are_refused_and_ask_nobody(line: str) -> None:
+    async with offering() as machine:
+        before = machine.fake.calls.total()
+        for path in (f"{ROLES}/work", f"{ROLES}/", "/latest/meta-data/"):
+            assert (await call(machine, "GET", path, *([line] if line else []))).status == 401
+        assert machine.fake.calls.total() == before
+
+
+@pytest.mark.parametrize("ttl", ["", "0", "-1", "21601", "x", "1e3", "٣", "999999999"])
+async def test_a_token_needs_a_ttl_within_its_bounds(ttl: str) -> None:
+    async with offering() as machine:
+        lines = [f"{TTL}: {ttl}"] if ttl else []
+        assert (await call(machine, "PUT", "/latest/api/token", *lines)).status in (400, 0)
+
+
+async def test_a_token_ends() -> None:
+    async with offering() as machine:
+        key = await token(machine)
+        machine.shift.both(61)
+        assert (await call(machine, "GET", f"{ROLES}/", key)).status == 401
+
+
+async def test_other_roles_and_paths_are_not_there() -> None:
+    async with offering() as machine:
+        key = await token(machine)
+        for path in (f"{ROLES}/prod-admin", f"{ROLES}/work/more", "/latest/user-data"):
+            assert (await call(machine, "GET", path, key)).status == 404
+        assert machine.fake.calls["/bc-authorize"] == 0
+
+
+@given(st.text(max_size=80))
+def test_no_text_is_a_token(text: str) -> None:
+    assert not Tokens(b"k" * 32).holds(text, 0.0)
+
+
+def test_a_token_of_another_key_or_with_a_longer_life_does_not_hold() -> None:
+    tokens, others = Tokens(b"k" * 32), Tokens(b"o" * 32)
+    issued = tokens.issue(60, 100.0)
+    assert tokens.holds(issued, 159.0)
+    assert not tokens.holds(issued, 160.0)
+    assert not others.holds(issued, 100.0)
+    assert not tokens.holds("AAAAAAAAAA" + issued[10:], 100.0)
