@@ -6,7 +6,6 @@ which asks for the number that the workstation shows and for the app's code.
 
 from __future__ import annotations
 
-import os
 import shlex
 import subprocess
 import sys
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
 
 SECRET: Final = "phone.secret"  # noqa: S105  a file's name, in the demo's private folder
 WAIT: Final = 600.0  # seconds for the question to come
+ENOUGH: Final = 8  # seconds a person needs to type what they read
+INTERRUPTED: Final = 130  # exit status of `borrow approve` after Ctrl-C
 
 
 def command(world: World) -> list[str]:
@@ -47,20 +48,41 @@ def main(root: Path) -> int:
     if ask is None:
         say.note("nothing was asked")
         return 1
-    say.note("")
     while _is_open(root, ask["request"]):
-        code, left = stage.code_now(secret)
-        say.note(say.bold(f"your authenticator app shows {code} for {left} s more"))
+        _show_code(secret)
         say.note(f"$ borrow approve {ask['request']}")
-        os.environ.update(env)
         done = subprocess.run(  # noqa: S603  our own command
             stage.command("approve", ask["request"]), env=env, check=False
         )
-        if done.returncode in (0, 130):
+        if done.returncode == INTERRUPTED:
             break
-    say.note("watch the other pane")
-    time.sleep(3600)
+    _finish(root)
     return 0
+
+
+def _show_code(secret: str) -> None:
+    from borrow.cli.demo import stage
+
+    code, left = stage.code_now(secret)
+    if left < ENOUGH:
+        time.sleep(left + 0.2)
+        code, left = stage.code_now(secret)
+    say.note("")
+    say.note(say.bold(f"your authenticator app shows {code} for {left} s more"))
+
+
+def _finish(root: Path) -> None:
+    """In tmux: wait for the other pane's end, then for Enter. Elsewhere there is nothing to do."""
+    from borrow.cli.demo import panes
+
+    if not (root / panes.SOCKET).exists():
+        return
+    say.note("watch the other pane")
+    until = time.monotonic() + WAIT
+    while not (root / panes.STORY).exists() and time.monotonic() < until:
+        time.sleep(0.2)
+    say.ask("press Enter for the timeline and the record", without="borrow demo --unattended")
+    panes.close(root)
 
 
 def _question(root: Path) -> dict[str, Any] | None:

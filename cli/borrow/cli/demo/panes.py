@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from borrow.cli.demo.stage import World
 
 STORY: Final = "story.json"
+SOCKET: Final = "tmux.sock"
+LINGER: Final = 3600.0  # seconds a finished pane stays to be read
 
 
 def play(world: World) -> None:
@@ -29,7 +31,7 @@ def play(world: World) -> None:
 
     place = world.place
     left = [sys.executable, "-m", "borrow.cli.demo.panes", str(place.root), place.endpoint]
-    tmux = ["tmux", "-S", str(place.root / "tmux.sock"), "-f", "/dev/null"]
+    tmux = ["tmux", "-S", str(place.root / SOCKET), "-f", "/dev/null"]
     env = place.env | {"TERM": os.environ.get("TERM", "xterm")}
     right = other_device.command(world)
     for words in (
@@ -57,13 +59,18 @@ def main(root: str, endpoint: str) -> int:
         story.step("the walk", ok=False, detail=failed.message)
     told = json.dumps({"steps": story.steps, "papers": story.papers})
     (place.root / STORY).write_text(told)
-    say.ask("press Enter for the timeline and the record", without="borrow demo --unattended")
+    say.note("that was it; press Enter in the other pane for the timeline and the record")
+    time.sleep(LINGER)
+    return 0
+
+
+def close(root: Path) -> None:
+    """End both panes, from inside one of them."""
     subprocess.run(  # noqa: S603
-        ["tmux", "-S", str(place.root / "tmux.sock"), "kill-server"],  # noqa: S607
+        ["tmux", "-S", str(root / SOCKET), "kill-server"],  # noqa: S607
         check=False,
         capture_output=True,
     )
-    return 0
 
 
 if __name__ == "__main__":
