@@ -11,6 +11,7 @@ import json
 import os
 import secrets
 import socket
+import sys
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -36,13 +37,14 @@ MAX_ANSWER: Final = 1 << 18  # bytes
 def join(url: str, *, name: str, yes: bool, as_json: bool) -> None:
     """Join a team with the line that `borrow server invite` printed.
 
-    Compare the words with the person who invited you: then nobody stands in between.
+    Compare the words with the person who invited you: then nobody stands in between. With `-`
+    the line is read from stdin, where no other program of this machine sees its key.
     """
     from borrow.cli.home import default_path, open_home
     from borrow.protocol.enrolment import read_invitation
     from borrow.protocol.keys import thumbprint_words
 
-    invitation = read_invitation(url)
+    invitation = read_invitation(sys.stdin.readline() if url == "-" else url)
     path = default_path(os.environ)
     if path.exists():
         _refuse_enrolled(open_home())

@@ -102,7 +102,7 @@ async def approver(home: Home) -> AsyncIterator[Parts]:
     from borrow.cli.assembly import assemble, clock
     from borrow.cli.cloud import parse_cloud, read_toml
     from borrow.cli.keyholder import SOCKET, base_keys_of, build_keys_app
-    from borrow.daemon.config import load_config
+    from borrow.daemon.config import load_config, save_config
     from borrow.daemon.places import socket_path
 
     cloud = parse_cloud(read_toml(home.cloud), home.cloud.name)
@@ -122,9 +122,13 @@ async def approver(home: Home) -> AsyncIterator[Parts]:
         base_keys=base,
     )
     config = load_config(home.state)
-    if not config.enrolled:
-        await asyncio.to_thread(enrol, home, parts, config)
     async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(asyncio.to_thread, parts.minter.close)
+        if not config.enrolled:
+            await asyncio.to_thread(enrol, home, parts, config)
+        elif config.approver_socket != str(home.approver_socket):
+            # The runtime folder differs between logins; the daemon reads where we listen now.
+            save_config(home.state, replace(config, approver_socket=str(home.approver_socket)))
         runner = await start(parts.app, unix=home.approver_socket)
         stack.push_async_callback(runner.cleanup)
         held = await start(build_keys_app(stored, base), unix=socket_path(home.runtime, SOCKET))
