@@ -54,11 +54,11 @@ class Limits:
 
     header_seconds: float = 3.0
     max_head: int = MAX_HEAD
-    total: int = 256
+    total: int = 1_536  # a thousand held calls of many programs, and room for others
     per_process: int = 64
     # Connections that may wait for the census while `per_process` is in question. With `total`
-    # and a backlog of 256 they stay below the 1,024 open files that systems give by default.
-    waiting: int = 256
+    # they stay below the open files that `hardening.raise_open_files` asks for.
+    waiting: int = 1_024
 
 
 @dataclass(frozen=True, slots=True)

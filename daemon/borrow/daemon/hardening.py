@@ -11,6 +11,7 @@ import ctypes
 import os
 import sys
 
+OPEN_FILES = 4_096
 _PR_GET_DUMPABLE = 3
 _PR_SET_DUMPABLE = 4
 
@@ -25,12 +26,30 @@ def protect_process() -> bool:
     import resource  # not on Windows
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    raise_open_files()
     libc = ctypes.CDLL(None, use_errno=True)
     # Also covers a core_pattern that pipes to a collector, which ignores RLIMIT_CORE.
     if libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
     return not is_dumpable()
+
+
+def raise_open_files(wanted: int = OPEN_FILES) -> int:
+    """Lift the soft limit of open files towards `wanted`, as far as the hard one lets; the result.
+
+    Systems give 1,024 by default, and each held call is one.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return wanted
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return wanted
+    reached = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (reached, hard))
+    return reached
 
 
 def is_dumpable() -> bool:

@@ -25,7 +25,7 @@ LOOPBACK: Final = "127.0.0.1"
 _LOOPBACK6: Final = "::1"
 
 # Not accepted yet; a burst beyond it is retried by the client's kernel.
-BACKLOG: Final = 256
+BACKLOG: Final = 1_024
 
 # Below the range from which Linux (32768-60999) and macOS (49152-65535) take client ports: an
 # outgoing connection must not be sitting on our port at the next start.

@@ -1,0 +1,248 @@
+"""The figures, as ratios measured side by side in one run: `make bench`.
+
+Nothing here is a test: a busy machine makes a figure worse, never a build red. Every process is the
+real one; only STS is the `fake` driver where its time would be subtracted anyway.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from borrow_fakes.lab import Home, home
+
+sys.path.insert(0, str(Path(__file__).parent))
+from measure import line, paired, percentile, seconds_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PYTHON = sys.executable
+BARE = [PYTHON, "-I", "-S", "-E", "-c", "pass"]
+POLICY = """
+version = 1
+[roles.click]
+aws = "arn:aws:iam::123456789012:role/Admin"
+share = "session"
+[roles.reader]
+aws = "arn:aws:iam::123456789012:role/Reader"
+tier = "low"
+[[rule]]
+id = "clicks"
+who = ["{me}"]
+roles = ["click"]
+approve = {{ mode = "self", factor = ["consent"] }}
+[[rule]]
+id = "reads"
+who = ["{me}"]
+roles = ["reader"]
+approve = {{ mode = "auto" }}
+"""
+
+
+@contextlib.contextmanager
+def solo() -> Iterator[Home]:
+    """One person alone, whose cloud costs no time."""
+    import getpass
+
+    with home() as one:
+        one.borrow("setup", "--yes", "--no-totp")
+        one.borrow("daemon", "stop")
+        (one.state / "policy.toml").write_text(POLICY.format(me=f"local:{getpass.getuser()}"))
+        (one.state / "cloud.toml").write_text('driver = "fake"\n')
+        yield one.start()
+
+
+def request(bearer: dict[str, str]) -> tuple[tuple[str, int], bytes]:
+    """Where and what a boto-like client sends."""
+    where = bearer["AWS_CONTAINER_CREDENTIALS_FULL_URI"].removeprefix("http://")
+    host, _, path = where.partition("/")
+    name, _, port = host.partition(":")
+    head = (
+        f"GET /{path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: python-urllib3/2\r\n"
+        f"Authorization: {bearer['AWS_CONTAINER_AUTHORIZATION_TOKEN']}\r\n\r\n"
+    )
+    return (name, int(port)), head.encode()
+
+
+def fetch_all(call: socket.socket) -> bytes:
+    """Everything up to the end of the chunked or sized answer."""
+    data = b""
+    while not (data.endswith(b"0\r\n\r\n") or (b"Content-Length" in data and data[-1:] == b"}")):
+        piece = call.recv(65_536)
+        if not piece:
+            break
+        data += piece
+    return data
+
+
+def from_yes_to_last_byte(one: Home, rounds: int = 60) -> None:
+    place, sent = request(one.bearer("click"))
+    took = []
+    for _ in range(rounds):
+        with socket.create_connection(place) as call:
+            call.sendall(sent)
+            asked = one.pending("click")
+            time.sleep(0.6)  # the answer is committed and dribbles
+            shown = one.control("GET", f"/v1/decisions/{asked['request']}").body
+            said = {"decision": "approve", "request_hash": shown["request_hash"]}
+            begun = time.perf_counter()
+            one.control("POST", f"/v1/decisions/{asked['request']}", said)
+            data = fetch_all(call)
+            took.append(time.perf_counter() - begun)
+            if b"AccessKeyId" not in data:
+                raise RuntimeError("the held call was not answered")
+        one.control("POST", "/v1/return", {"role": "click"})
+    worst = percentile(took, 0.99) * 1000
+    figure = f"p50 {statistics.median(took) * 1000:.0f} ms, p99 {worst:.0f} ms ({rounds} rounds)"
+    line(
+        "from the yes to the last byte at the SDK, without STS",
+        figure,
+        "p99 <= 100 ms",
+        met=worst <= 100,
+    )
+
+
+def helper_start(one: Home, rounds: int = 21) -> None:
+    import borrow.daemon.credential
+
+    with socket.create_connection(request(bearer := one.bearer("reader"))[0]) as call:
+        call.sendall(request(bearer)[1])
+        fetch_all(call)
+    script = str(Path(borrow.daemon.credential.__file__ or ""))
+    ours = [PYTHON, "-I", "-S", "-E", script, str(one.socket), "reader"]
+    env = one.env
+    mine, bare, ratio = paired(
+        lambda: seconds_of(ours, env), lambda: seconds_of(BARE, env), rounds=rounds
+    )
+    figure = f"{ratio:.2f}x  ({mine * 1000:.1f} to {bare * 1000:.1f} ms)"
+    line(
+        "credential_process on a cached role / bare interpreter",
+        figure,
+        "<= 1.5x",
+        met=ratio <= 1.5,
+    )
+
+
+def herd(one: Home, count: int = 1000) -> None:
+    """Cold fetches from processes of their own: one process may hold 64 connections."""
+    before = len(one.log("mint.begin"))
+    bearer = one.bearer("click")
+    code = (
+        "import socket,sys,json\n"
+        "place,sent,n=json.load(sys.stdin)\n"
+        "calls=[socket.create_connection(tuple(place)) for _ in range(n)]\n"
+        "[c.sendall(sent.encode()) for c in calls]\n"
+        "good=0\n"
+        "for c in calls:\n"
+        "    d=b''\n"
+        "    while b'0\\r\\n\\r\\n' not in d:\n"
+        "        p=c.recv(65536)\n"
+        "        if not p: break\n"
+        "        d+=p\n"
+        "    good+=b'AccessKeyId' in d\n"
+        "print(good)\n"
+    )
+    place, sent = request(bearer)
+    share = 50
+    children = [
+        subprocess.Popen(
+            [PYTHON, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(count // share)
+    ]
+    for child in children:
+        if child.stdin is not None:
+            json.dump([place, sent.decode(), share], child.stdin)
+            child.stdin.close()
+            child.stdin = None
+    asked = one.pending("click", seconds=60)
+    waiting = 0
+    for _ in range(100):
+        waiting = int(one.pending("click").get("waiters", 0))
+        if waiting >= count:
+            break
+        time.sleep(0.1)
+    one.decide(asked["request"])
+    answered = sum(int(child.communicate()[0] or 0) for child in children)
+    mints = len(one.log("mint.begin")) - before
+    figure = f"{answered} answered, {waiting} held at once, {mints} mint"
+    line(f"{count} cold fetches at once", figure, "exactly one mint", met=mints == 1)
+
+
+def first_answer(command: list[str], env: dict[str, str], port: int) -> float:
+    """Seconds from exec to the first complete HTTP answer."""
+    begun = time.perf_counter()
+    child = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        while True:
+            with (
+                contextlib.suppress(OSError),
+                socket.create_connection(("127.0.0.1", port)) as call,
+            ):
+                call.settimeout(5)
+                call.sendall(
+                    f"GET /v1/credentials/reader HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode()
+                )
+                if call.recv(65_536):
+                    return time.perf_counter() - begun
+            if time.perf_counter() - begun > 20:
+                raise RuntimeError("the daemon does not answer")
+            time.sleep(0.001)
+    finally:
+        child.terminate()
+        child.wait()
+
+
+def team_daemon(rounds: int = 9) -> None:
+    from borrow_fakes.team import Server, join
+
+    with Server.make() as server, home() as one:
+        join(server, one, "ann@example.com")
+        one.start()
+        port = int(one.status()["port"])
+        pid = one.daemon_pid()
+        time.sleep(2)
+        rss = rss_mb(pid)
+        one.borrow("daemon", "stop")
+        daemon = [PYTHON, "-m", "borrow.daemon"]
+        mine, bare, ratio = paired(
+            lambda: first_answer(daemon, one.env, port),
+            lambda: seconds_of([PYTHON, "-c", "pass"], one.env),
+            rounds=rounds,
+        )
+        figure = f"{ratio:.1f}x  ({mine * 1000:.0f} to {bare * 1000:.0f} ms)"
+        line(
+            "team daemon, exec to first answer / bare interpreter", figure, "<= 6x", met=ratio <= 6
+        )
+        line("team daemon, RSS while idle", f"{rss:.1f} MB", "printed", met=True)
+
+
+def rss_mb(pid: int) -> float:
+    for text in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if text.startswith("VmRSS"):
+            return int(text.split()[1]) / 1024
+    return 0.0
+
+
+def main() -> None:
+    if os.environ.get("PYTHONDONTWRITEBYTECODE"):
+        os.environ.pop("PYTHONDONTWRITEBYTECODE")
+    print(f"python {sys.version.split()[0]}, {os.cpu_count()} cores, medians; ratios of pairs")
+    with solo() as one:
+        helper_start(one)
+        from_yes_to_last_byte(one)
+        herd(one)
+    team_daemon()
+
+
+if __name__ == "__main__":
+    main()
