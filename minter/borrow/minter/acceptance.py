@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 from sqlalchemy import insert, select
 
-from borrow.minter import decisions, grants, requests, schema
+from borrow.minter import decisions, grants, requests, schema, session_policy
 from borrow.minter.fatigue import earlier_denials, refuse_tiring
 from borrow.minter.records import Request, grant_from, load_grant, load_request, request_from
 from borrow.minter.store import Keep
@@ -26,7 +26,6 @@ from borrow.protocol.errors import Needs, Refused, Untrusted
 from borrow.protocol.ids import ENTROPY_BYTES, new_request_id
 from borrow.protocol.jose import SKEW
 from borrow.protocol.lifecycle import GrantState, RequestState
-from borrow.protocol.strict import parse_object
 
 if TYPE_CHECKING:
     from borrow.minter.port import Device
@@ -117,7 +116,6 @@ def _equal_request(step: Step, asked: RequestObject) -> Request | None:
 def _judged(step: Step, policy: Policy, signed: SignedRequest, device: Device) -> Request:
     asked = signed.request
     role = role_of(policy, asked.role)
-    _refuse_odd_policy(asked.role.session_policy)
     verdict = judge(step, policy, device.owner, asked)
     deciders: tuple[str, ...] = ()
     match verdict:
@@ -141,6 +139,7 @@ def _judged(step: Step, policy: Policy, signed: SignedRequest, device: Device) -
         case _:
             assert_never(verdict)
     rule = verdict.rule
+    _refuse_odd_policy(asked.role.session_policy, deny_iam=rule.session.deny_iam)
     if asked.extends:
         _refuse_bad_extension(_extended(step, asked, device), step, rule.id, rule.extensions)
     if not isinstance(verdict, Auto):
@@ -258,9 +257,10 @@ def _refuse_bad_extension(
         )
 
 
-def _refuse_odd_policy(session_policy: str) -> None:
-    if not session_policy:
+def _refuse_odd_policy(text: str, *, deny_iam: bool) -> None:
+    """What STS would refuse at the first mint is refused before anybody is asked."""
+    if not text:
         return
-    parse_object(session_policy, "session policy")
-    if len(json.dumps(session_policy)) > MAX_POLICY_JSON:
+    session_policy.check(text, deny_iam=deny_iam)
+    if len(json.dumps(text)) > MAX_POLICY_JSON:
         raise Untrusted("the session policy is too large once it is signed")

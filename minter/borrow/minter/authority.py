@@ -54,7 +54,7 @@ from borrow.minter.records import (
     request_view,
 )
 from borrow.minter.secret_files import MinterSecrets
-from borrow.minter.store import Store, read_head, read_leaves
+from borrow.minter.store import Store, all_leaves, read_head, read_leaves
 from borrow.policy.people import canonical
 from borrow.protocol.credentials import seal_credentials
 from borrow.protocol.errors import BorrowError, Refused, Untrusted
@@ -260,9 +260,9 @@ class Minter:
             step.hold_changes()
         try:
             made = self._driver.mint(begun.target, begun.facts)
-        except BorrowError as exc:
+        except BaseException as exc:
             with self._step() as step:
-                mints.fail(step, begun, exc.state)
+                mints.fail(step, begun, exc.state if isinstance(exc, BorrowError) else "failed")
             raise
         with self._step() as step:
             sealing = mints.end(step, begun, made)
@@ -335,20 +335,18 @@ class Minter:
     def check_log(self) -> LogCheck:
         with self._read() as reader:
             head, token = read_head(reader)
-            leaves = read_leaves(reader, -(2**62), -1, None)
-        signed: tuple[int, str] | None = None
-        if token:
-            own = PublicKeys([self._keys.sig])
-            try:
-                signed = log.verify_head(token, own, issuer=self._issuer)
-            except Untrusted:
-                signed = None
-        return log.check(leaves, head, signed)
+            return log.check(all_leaves(reader), head, self._signed_head(token))
 
     def tree_head(self) -> str:
         """M's signature over the log's size and root (JWS, `log.HEAD_TYP`); empty before any."""
         with self._read() as reader:
             return read_head(reader)[1]
+
+    def _signed_head(self, token: str) -> tuple[int, str] | None:
+        try:
+            return log.verify_head(token, PublicKeys([self._keys.sig]), issuer=self._issuer)
+        except Untrusted:
+            return None
 
     def _report(self, step: Step, policy: Policy, subject: str, person: str) -> None:
         suspension.report(step, policy, subject, person, issuer=self._issuer, keys=self._keys)

@@ -173,8 +173,9 @@ def revoke(step: Step, grant_id: str, *, by: str, reason: str) -> None:
 
 
 def over(grant: Grant) -> Refused:
+    state = "over" if grant.state is GrantState.ACTIVE else grant.state  # its last broken second
     return Refused(
-        f"the grant {grant.grant_id} is {grant.state}",
+        f"the grant {grant.grant_id} is {state}",
         hint="ask again",
         state="grant_exhausted",
         request=grant.request_id,

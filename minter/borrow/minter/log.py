@@ -19,7 +19,7 @@ from borrow.protocol.jose import sign, verify
 from borrow.protocol.strict import Members, parse_object
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
 
     from joserfc.jwk import ECKey
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 HEAD_TYP = "borrow-tree-head+jwt"
 NOTHING = hashlib.sha256(b"").hexdigest()  # root of the empty log, `prev` of the first entry
+_FOLLOWS_ANOTHER = "it does not follow the one before"
 MAX_ENTRY = 65_536  # bytes; a decision record of 16 KiB in JSON fits several times
 
 
@@ -95,29 +96,43 @@ def verify_head(token: str, keys: PublicKeys, *, issuer: str) -> tuple[int, str]
     return size, root
 
 
-def check(leaves: Sequence[Leaf], head: Head, signed: tuple[int, str] | None) -> LogCheck:
+def check(leaves: Iterable[Leaf], head: Head, signed: tuple[int, str] | None) -> LogCheck:
     """Verify every entry and the head; `bad_seq` is the first entry that is not as it was written.
 
     `leaves` are the stored rows by `seq`; `signed` is what M's signature covers, None if it does
     not verify.
     """
-    so_far = Head()
-    for index, leaf in enumerate(leaves):
+    so_far = before = Head()
+    for leaf, following in _with_next(leaves):
+        index = so_far.size
         why = _odd(leaf, index, so_far)
-        if why == "follows another" and index and _is_confirmed(leaves, index, head):
+        if why == _FOLLOWS_ANOTHER and index and _is_confirmed(leaf, following, head):
             return _bad(so_far, index - 1, "its follower was written after another entry")
         if why:
             return _bad(so_far, index, why)
-        so_far = advance(so_far, leaf)
-    if len(leaves) < head.size:
-        return _bad(so_far, len(leaves), "it is missing")
-    if len(leaves) > head.size:
+        before, so_far = so_far, advance(so_far, leaf)
+    if so_far.size < head.size:
+        return _bad(so_far, so_far.size, "it is missing")
+    if so_far.size > head.size:
         return _bad(so_far, head.size, "it was added outside of the minter")
     if so_far != head:
+        if advance(before, Leaf(before.size, "", head.last_leaf)) == head:
+            return _bad(before, before.size, "it was edited")
         return _bad(so_far, _first_changed(so_far, head), "it or a later one was rewritten")
-    if signed != (head.size, root_of(head)) and (leaves or signed is not None):
-        return _bad(so_far, max(len(leaves) - 1, 0), "the signed head does not cover the log")
-    return LogCheck(len(leaves), root_of(so_far), None, "")
+    if so_far.size and signed != (head.size, root_of(head)):
+        return _bad(so_far, so_far.size - 1, "the signed head does not cover the log")
+    return LogCheck(so_far.size, root_of(so_far), None, "")
+
+
+def _with_next(leaves: Iterable[Leaf]) -> Iterator[tuple[Leaf, Leaf | None]]:
+    """Each leaf with the one after it: a log need not fit in memory to be checked."""
+    last: Leaf | None = None
+    for leaf in leaves:
+        if last is not None:
+            yield last, leaf
+        last = leaf
+    if last is not None:
+        yield last, None
 
 
 def _odd(leaf: Leaf, index: int, before: Head) -> str:
@@ -133,15 +148,15 @@ def _odd(leaf: Leaf, index: int, before: Head) -> str:
     if leaf_hash(leaf.entry) != leaf.leaf_hash:
         return "it was edited"
     if content.get("prev") != before.last_leaf:
-        return "follows another"
+        return _FOLLOWS_ANOTHER
     return ""
 
 
-def _is_confirmed(leaves: Sequence[Leaf], index: int, head: Head) -> bool:
-    """Whether the entry after `index` (or the head) says that `index` is as it was written."""
-    if index + 1 == len(leaves):
-        return head.last_leaf == leaves[index].leaf_hash
-    return f'"prev":"{leaves[index].leaf_hash}"' in leaves[index + 1].entry
+def _is_confirmed(leaf: Leaf, following: Leaf | None, head: Head) -> bool:
+    """Whether the entry after `leaf` (or the head) says that `leaf` is as it was written."""
+    if following is None:
+        return head.last_leaf == leaf.leaf_hash
+    return following.entry.endswith(f'"prev":"{leaf.leaf_hash}"}}')
 
 
 def _first_changed(found: Head, head: Head) -> int:

@@ -60,7 +60,7 @@ def begin(step: Step, policy: Policy, grant_id: str, client_id: str) -> Begun:
     if grant.client_id != client_id:
         raise not_this("grant", grant_id)
     device = active_device(step, client_id)
-    if grant.state is not GrantState.ACTIVE:
+    if grant.state is not GrantState.ACTIVE or int(grant.expires_at) <= step.now:
         raise Keep(grants.over(grant))
     request = load_request(step, grant.request_id)
     if refusal := still_allowed(policy, request):
@@ -106,7 +106,7 @@ def _order(step: Step, policy: Policy, grant: Grant, request: Request) -> tuple[
 
 
 def fail(step: Step, begun: Begun, state: str) -> None:
-    """The cloud gave nothing."""
+    """The cloud gave nothing; `state` says why."""
     if _is_open(step, begun):
         grant = load_grant(step, begun.grant_id)
         _leaf(step, "mint.end", grant, outcome=state, arn=begun.target.arn)
@@ -125,7 +125,7 @@ def end(step: Step, begun: Begun, made: AwsCredentials) -> SealedFor:
     grant = grants.due(step, load_grant(step, begun.grant_id))
     expires_at = min(made.expires_at, int(grant.expires_at))
     refusal: Refused | None = None
-    if grant.state is not GrantState.ACTIVE:
+    if grant.state is not GrantState.ACTIVE or int(grant.expires_at) <= step.now:
         refusal = grants.over(grant)
     elif not made.is_whole() or expires_at <= step.now:
         refusal = Refused("the cloud gave nothing that can be used", state="cloud_refused")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import stat
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -41,7 +42,7 @@ def load_or_create_key(path: Path) -> ECKey:
         return _load(path)
     except FileNotFoundError:
         pass
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         _write(fresh, dump_private(new_key()))
         try:
@@ -66,15 +67,17 @@ def _load(path: Path) -> ECKey:
         raise Misconfigured(
             f"{path.name} cannot be read: {exc.strerror}", hint="a key is a plain file of yours"
         ) from exc
-    with os.fdopen(fd, "rb") as file:
+    try:
         found = os.fstat(fd)
         private = stat.S_ISREG(found.st_mode) and not found.st_mode & 0o077
         if not private or found.st_uid != os.geteuid():
             raise Misconfigured(
-                f"{path.name} can be read by others",
+                f"{path.name} is not a file that only you can read",
                 hint=f"chmod 600 {path.name}, or make it yours",
             )
-        data = file.read(_MAX_FILE)
+        data = os.read(fd, _MAX_FILE)
+    finally:
+        os.close(fd)
     try:
         return load_private(data, path.name)
     except Untrusted as exc:
@@ -84,7 +87,6 @@ def _load(path: Path) -> ECKey:
 
 
 def _write(path: Path, data: bytes) -> None:
-    path.unlink(missing_ok=True)  # left by a process of the same number that died here
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
         file.write(data)

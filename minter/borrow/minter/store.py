@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 BUSY_SECONDS = 10.0  # how long a step waits for another one; far above what any step takes
 NOT_WRITTEN = "the audit log cannot be written"
 _WRITES = "borrow_writes"
+_BATCH = 500  # rows of the log in memory while it is checked
 
 
 class Keep(Exception):
@@ -119,6 +120,14 @@ def read_leaves(reader: Reader, start: int, count: int, person: str | None) -> l
     return [log.Leaf(row.seq, row.entry, row.leaf_hash) for row in rows]
 
 
+def all_leaves(reader: Reader) -> Iterator[log.Leaf]:
+    """Every row of the log in the order of `seq`, read a batch at a time."""
+    query = select(schema.log).order_by(schema.log.c.seq)
+    rows = reader.conn.execution_options(yield_per=_BATCH).execute(query)
+    for row in rows:
+        yield log.Leaf(row.seq, row.entry, row.leaf_hash)
+
+
 class Store:
     """Owns the engine. `sign` turns a head into M's signature over it."""
 
@@ -131,8 +140,12 @@ class Store:
         _make_private(path)
         self._engine = _engine(path)
         self._writer = self._engine.execution_options(**{_WRITES: True})
-        with _translated("minter.db cannot be opened"):
-            _bring_up_to_date(self._writer, path)
+        try:
+            with _translated("minter.db cannot be opened"):
+                _bring_up_to_date(self._writer, path)
+        except BaseException:
+            self.close()
+            raise
 
     @contextmanager
     def step(self, now: float) -> Iterator[Step]:

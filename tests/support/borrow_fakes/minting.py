@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import json
 import secrets
+import tempfile
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyotp
+
 from borrow.minter.authority import Minter
 from borrow.minter.secret_files import MinterSecrets
+from borrow.minter.store import Store
 from borrow.minter.totp import SECRET_TYP
 from borrow.policy.load import load_policy
 from borrow.protocol.decision import Evidence, seal_totp, sign_statement
@@ -26,12 +30,11 @@ from borrow_fakes.cloud import CountingDriver
 from borrow_fakes.people import FakeDevice
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from joserfc.jwk import ECKey
 
     from borrow.minter.port import Accepted, Change, GrantView, Outcome
     from borrow.policy.model import Policy
     from borrow.protocol.decision import Choice
-    from joserfc.jwk import ECKey
 
 ISSUER = "https://approver.example.com"
 ANN, BO, CY, DI = (f"{name}@example.com" for name in ("ann", "bo", "cy", "di"))
@@ -49,12 +52,15 @@ share = "device"
 [roles.logs]
 aws = "{ARN}Logs"
 tier = "normal"
+share = "session"
 [roles.prod]
 aws = "{ARN}Prod"
 tier = "sensitive"
+share = "session"
 [roles.click]
 aws = "{ARN}Click"
 tier = "low"
+share = "session"
 [[rule]]
 id = "dev"
 who = ["group:team"]
@@ -93,6 +99,15 @@ def secrets_of_m() -> MinterSecrets:
     return MinterSecrets(new_key(), new_key())
 
 
+@cache
+def empty_database() -> bytes:
+    """A `minter.db` as migrated and with nothing in it: migrating once is enough for a suite."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "minter.db"
+        Store(path, sign=lambda head, now: "", entropy=secrets.token_bytes).close()
+        return path.read_bytes()
+
+
 @dataclass(slots=True)
 class MinterHouse:
     """`policy` may be replaced while the minter runs, as a reload would."""
@@ -107,6 +122,9 @@ class MinterHouse:
 
     def __post_init__(self) -> None:
         self.cloud = CountingDriver(self.clock)
+        if not self.db.exists():
+            self.db.write_bytes(empty_database())
+            self.db.chmod(0o600)
         self.minter = self.open()
 
     @property
@@ -171,7 +189,7 @@ class MinterHouse:
 
     def signed(self, device: FakeDevice, role: str, **changes: Any) -> str:
         """A request object for `role`. Fields of AwsRole and RequestObject may be changed."""
-        asked = {"seconds": 3_600, "justification": "fix the invoice job"}
+        asked: dict[str, Any] = {"seconds": 3_600, "justification": "fix the invoice job"}
         asked |= {name: changes.pop(name) for name in (*asked, "ticket", "session_policy")
                   if name in changes}  # fmt: skip
         arn = changes.pop("arn", ARN + role.capitalize())
@@ -236,7 +254,3 @@ class MinterHouse:
     def fresh_code_time(self) -> None:
         """Move on by one time step, so that the next code was never used."""
         self.clock.advance(30)
-
-
-def random_number() -> str:
-    return f"{secrets.randbelow(1000):03}"
