@@ -159,15 +159,6 @@ async def test_a_device_is_unfrozen_by_somebody_else(desk: FrontDesk, ann: Clien
     assert (await ann.ask("dev-read")).status == 200
 
 
-@pytest.mark.parametrize("method", ["PUT", "DELETE", "OPTIONS", "HEAD", "PATCH"])
-async def test_no_other_method_is_served_and_no_origin_allowed(ann: Client, method: str) -> None:
-    base, session = ann.device.issuer, ann.session
-    headers = {"Origin": "https://evil.example.com", "Access-Control-Request-Method": "POST"}
-    async with session.request(method, f"{base}/token", headers=headers) as answer:
-        assert answer.status == 405
-        assert not [name for name in answer.headers if name.lower().startswith("access-control")]
-
-
 async def test_what_nobody_foresaw_is_constant_json_and_no_text_is_logged(
     tmp_path: Path, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:

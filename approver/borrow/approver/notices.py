@@ -71,9 +71,13 @@ class Notices:
                 await self.post(db, letters)
         except Unavailable as exc:
             logger.warning("changes wait for the database", extra={"state": exc.state})
-            self._late.extend(changes)
+            self.keep(changes)
         finally:
             self.ring(changes, letters)
+
+    def keep(self, changes: Iterable[Change]) -> None:
+        """For the next round: the minter has acted, and the caller could not write it down."""
+        self._late.extend(changes)
 
     async def publish_late(self) -> None:
         late = tuple(self._late)

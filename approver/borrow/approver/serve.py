@@ -97,23 +97,21 @@ async def start(
         shutdown_timeout=SHUTDOWN,
     )
     await runner.setup()
-    try:
-        if unix is not None:
-            _clear(unix)
-            await web.UnixSite(runner, str(unix), ssl_context=ssl).start()
-            os.chmod(unix, 0o600)  # noqa: PTH101  one quick call, no need for a thread
-        else:
-            await web.TCPSite(runner, host, port, ssl_context=ssl).start()
-    except OSError as exc:
-        await runner.cleanup()
-        where = unix or f"{host} port {port}"
-        raise Misconfigured(
-            f"cannot listen on {where}: {exc.strerror or 'it is taken'}",
-            hint="another server may run there already",
-        ) from exc
-    except BaseException:
-        await runner.cleanup()
-        raise
+    async with contextlib.AsyncExitStack() as undo:
+        undo.push_async_callback(runner.cleanup)
+        try:
+            if unix is not None:
+                _clear(unix)
+                await web.UnixSite(runner, str(unix), ssl_context=ssl).start()
+                os.chmod(unix, 0o600)  # noqa: PTH101  one quick call, no need for a thread
+            else:
+                await web.TCPSite(runner, host, port, ssl_context=ssl).start()
+        except OSError as exc:
+            raise Misconfigured(
+                f"cannot listen on {unix or f'{host} port {port}'}: {exc.strerror or 'taken'}",
+                hint="another server may run there already",
+            ) from exc
+        undo.pop_all()
     return runner
 
 

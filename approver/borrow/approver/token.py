@@ -17,7 +17,7 @@ from borrow.approver.auth import HEARS, authenticate, require_active
 from borrow.approver.bodies import form, need
 from borrow.approver.desk import DESK, Desk
 from borrow.approver.idtoken import id_token
-from borrow.protocol.errors import Refused, Unavailable, Untrusted
+from borrow.protocol.errors import BorrowError, Refused, Unavailable, Untrusted
 from borrow.protocol.lifecycle import GrantState, RequestState
 from borrow.protocol.oauth import (
     GRANT_CIBA,
@@ -117,13 +117,17 @@ async def _open(desk: Desk, auth_req_id: str, request_id: str, device: Device) -
     if grant.state is not GrantState.ACTIVE or grant.expires_at <= now:
         raise Refused(f"the grant of {request_id} is over", state="invalid_grant")
     access_token = b64url(desk.entropy(TOKEN_BYTES))
-    letters = await desk.notices.letters(changes)
-    async with desk.store.writing() as db:
-        if not await tickets.redeem(db, auth_req_id, now=now):
-            raise Refused("the request was collected already; ask again", state="invalid_grant")
-        await desk.notices.apply(db, changes)
-        await tickets.issue_grant_token(db, access_token, grant)
-        await desk.notices.post(db, letters)
+    try:
+        letters = await desk.notices.letters(changes)
+        async with desk.store.writing() as db:
+            if not await tickets.redeem(db, auth_req_id, now=now):
+                raise Refused("the request was collected already", state="invalid_grant")
+            await desk.notices.apply(db, changes)
+            await tickets.issue_grant_token(db, access_token, grant)
+            await desk.notices.post(db, letters)
+    except BorrowError:
+        desk.notices.keep(changes)
+        raise
     desk.notices.ring(changes, letters)
     signed = id_token(grant, auth_req_id, issuer=desk.settings.issuer, signer=desk.signer, now=now)
     return {
