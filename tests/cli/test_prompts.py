@@ -42,12 +42,17 @@ def ended(child: Terminal) -> tuple[int | None, str]:
     return child.exitstatus, str(shown)
 
 
+def matched(child: Terminal) -> str:
+    """The group of the last expectation."""
+    assert isinstance(child.match, re.Match)
+    return str(child.match[1])
+
+
 def enrolled(one: Home) -> str:
     """The secret of an authenticator app, set up as a person does it."""
     with terminal(one, "totp", "enrol") as child:
         child.expect(r"secret: (\S+)")
-        assert child.match
-        secret: str = child.match[1]
+        secret = matched(child)
         child.expect("shows now: ")
         child.sendline("nonsense")
         child.expect("2 tries left")
@@ -66,8 +71,7 @@ def next_code(secret: str) -> str:
 def asked(one: Home, role: str, number: Terminal) -> tuple[str, str]:
     """(request, number) of a question that a terminal waits for."""
     number.expect(r"number (\d{3})")
-    assert number.match
-    return one.pending(role)["request"], number.match[1]
+    return one.pending(role)["request"], matched(number)
 
 
 def test_a_yes_takes_the_number_and_a_fresh_code(solo: Home) -> None:

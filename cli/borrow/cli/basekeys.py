@@ -110,16 +110,16 @@ def _piped() -> dict[str, str]:
 def list_(*, as_json: bool) -> None:
     """Which base keys are kept, and where; never the secret."""
     home = _home()
-    store = _store(home, sealed=_has_file(home), passphrase_fd=None, fresh=False)
+    sealed = _has_file(home)
+    store = _store(home, sealed=sealed, passphrase_fd=None, fresh=False)
     session = _session_end(home)
+    kept: BaseKeys | None = None
     try:
-        kept: BaseKeys | None = store.load()
+        kept = None if sealed else store.load()  # a look is not worth a passphrase
     except Misconfigured as exc:
-        if exc.state not in ("no_base_keys", "no_keyring", "passphrase_needed"):
+        if exc.state not in ("no_base_keys", "no_keyring"):
             raise
-        kept, sealed = None, exc.state == "passphrase_needed"
-        if not sealed:
-            raise Misconfigured("there are no base keys", hint="borrow keys add") from exc
+        raise Misconfigured("there are no base keys", hint="borrow keys add") from exc
     told: dict[str, Any] = {"where": store.where(), "session_ends_at": session}
     if kept is not None:
         told |= {"access_key_id": kept.access_key_id, "mfa_serial": kept.mfa_serial}

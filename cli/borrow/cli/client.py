@@ -32,6 +32,7 @@ CONNECT_WITHIN: Final = 2.0  # seconds; the daemon is on this machine
 ANSWER_WITHIN: Final = 40.0  # seconds; above one long poll of the approver (25 s)
 MAX_ANSWER: Final = 8 << 20  # bytes of one JSON answer
 MAX_LINE: Final = 1 << 16  # bytes of a header line, or of one event
+MAX_HEADERS: Final = 64
 NOT_RUNNING: Final = "not_running"
 STARTING = "`borrow daemon start`, then `borrow daemon logs` if it does not stay"
 
@@ -163,11 +164,14 @@ class Connection:
         if len(status) < 2 or not status[0].startswith(b"HTTP/1.") or not status[1].isdigit():
             raise Untrusted("the daemon's answer is not HTTP")
         headers: dict[str, str] = {}
-        while line := self._line():
-            name, _, value = line.decode("latin-1").partition(":")
+        for _ in range(MAX_HEADERS):
+            line = self._line()
+            if not line:
+                break
+            name, _colon, value = line.decode("latin-1").partition(":")
             headers[name.strip().lower()] = value.strip()
-            if len(headers) > 64:
-                raise Untrusted("the daemon's answer has too many headers")
+        else:
+            raise Untrusted("the daemon's answer has too many headers")
         return Answer(int(status[1]), headers)
 
     def body(self, answer: Answer, within: float) -> bytes:

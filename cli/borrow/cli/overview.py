@@ -60,8 +60,12 @@ def _asks(asks: Sequence[dict[str, Any]]) -> None:
         role, request, number = (say.text_of(ask.get(key)) for key in ("role", "request", "number"))
         whom = say.people(ask.get("asked"))
         waits = f"waits for a yes{f' of {whom}' if whom else ''}"
-        state = "needs more from you" if ask.get("state") == "needs" else waits
-        say.line(f"  {role}  {state}{f'  number {number}' if number else ''}  {request}")
+        if ask.get("state") == "needs":
+            needs = ask.get("needs")
+            wanted = " and ".join(map(say.text_of, needs)) if isinstance(needs, dict) else "more"
+            say.line(f"  {role}  needs a {wanted} first: borrow ask {role} -m REASON")
+            continue
+        say.line(f"  {role}  {waits}{f'  number {number}' if number else ''}  {request}")
 
 
 def _inbox(waiting: Sequence[dict[str, Any]]) -> None:
