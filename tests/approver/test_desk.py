@@ -177,7 +177,11 @@ async def test_what_nobody_foresaw_is_constant_json_and_no_text_is_logged(
         url = f"http://127.0.0.1:{port_of(runner)}/.well-known/openid-configuration?CANARY"
         async with session.get(url) as answer:
             assert answer.status == 500
-            assert (await answer.json())["error"] == "server_error"
+            assert await answer.json() == {
+                "error": "server_error",
+                "error_description": "something went wrong here",
+                "borrow_state": "internal",
+            }
     assert "unexpected failure" in caplog.messages
     assert "CANARY" not in caplog.text
     assert "ZeroDivisionError" in {getattr(r, "kind", "") for r in caplog.records}

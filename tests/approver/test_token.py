@@ -242,6 +242,13 @@ async def test_another_clients_grant_token_is_refused_and_lives_on(
     assert (await ann.exchange(granted["access_token"], "dev-read")).status == 200
 
 
+async def test_another_clients_request_cannot_be_cancelled(ann: Client, bea: Client) -> None:
+    asked = (await ann.ask("prod-admin")).ok()
+    stolen = await bea.cancel(asked["auth_req_id"])
+    assert (stolen.status, stolen.error) == (400, "invalid_grant")
+    assert (await ann.get(f"/requests/{asked['borrow_request']}")).ok()["state"] == "pending"
+
+
 async def test_a_grant_token_mints_its_own_role_only(ann: Client) -> None:
     granted = await ann.borrow("dev-read")
     other = await ann.exchange(granted["access_token"], "prod-admin")
