@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from borrow.daemon.app import World
 from borrow.daemon.catalogue import read_role_facts
 from borrow.daemon.flights import Asked, Flight, FlightState
 from borrow.daemon.groups import Group
 from borrow.daemon.moments import Deadline, Moment
 from borrow.daemon.telling import outcome_line, tell, waiting_line
+from borrow.daemon.world import World
 from borrow.protocol.errors import Refused
 from borrow_fakes.approver import role_entry
 

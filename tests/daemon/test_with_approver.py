@@ -16,10 +16,10 @@ import aiohttp
 import pyotp
 import pytest
 
-from borrow.daemon.app import World
 from borrow.daemon.config import DaemonConfig, save_config
 from borrow.daemon.device import create_device
 from borrow.daemon.places import StateDir
+from borrow.daemon.world import World
 from borrow.protocol.enrolment import Invitation, sign_software_statement
 from borrow.protocol.keys import thumbprint
 from borrow_fakes.front_desk import ANN, BEA, FrontDesk

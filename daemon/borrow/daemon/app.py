@@ -1,8 +1,8 @@
-"""The daemon put together: what it listens on, who owns what, and in which order it ends.
+"""The daemon's process: what it listens on, who owns what, and in which order it ends.
 
-It listens first and imports aiohttp and cryptography when a request needs them: a program that
-starts the daemon by its first call waits 60 ms, not 250. `run` owns every task and every socket;
-there is no module state. This is also the edge where clocks and randomness are read.
+It listens first and imports what a request needs when one comes: a program that starts the daemon
+by its first call waits 60 ms, not 250. `run` owns every task and every socket; there is no module
+state. What is behind the sockets is `core`.
 """
 
 from __future__ import annotations
@@ -10,57 +10,29 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
-import secrets
 import signal
-import socket
-import time
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from borrow.daemon import terminal
-from borrow.daemon.broker import GRACE, Broker
-from borrow.daemon.caller import Session, session_alive
-from borrow.daemon.catalogue import Catalogue
 from borrow.daemon.config import load_config, with_port
-from borrow.daemon.control import Control, Inbox, Parts, daemon_routes
-from borrow.daemon.control_answer import answer_routes
-from borrow.daemon.control_borrow import borrow_routes
-from borrow.daemon.events import Notice, Poll
-from borrow.daemon.front import Door, Limits, our_uid
-from borrow.daemon.groups import NAME as BEARERS
-from borrow.daemon.groups import Bearers
-from borrow.daemon.imds_role import NAME as IMDS_ROLE
-from borrow.daemon.imds_role import ImdsRole
+from borrow.daemon.front import Door, our_uid
 from borrow.daemon.kitchen import Kitchen
-from borrow.daemon.moments import Moment
-from borrow.daemon.peer import PeerSource, system_peers
 from borrow.daemon.places import StateDir, lock, runtime_dir, socket_path
 from borrow.daemon.ports import HeldPort, choose_port
 from borrow.daemon.tasks import Tasks
-from borrow.daemon.telling import shared_line, tell
-from borrow.daemon.ticker import Ticker
-from borrow.daemon.unixhttp import ControlServer
-from borrow.daemon.upstream import Upstream
+from borrow.daemon.unixhttp import Answer, Call, ControlServer
+from borrow.daemon.world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from borrow.daemon.cache import Grant
     from borrow.daemon.config import DaemonConfig
-    from borrow.daemon.flights import Flight
-    from borrow.daemon.groups import Group
+    from borrow.daemon.core import Core
+    from borrow.daemon.peer import PeerSource
     from borrow.daemon.tasks import Spawn
-    from borrow.daemon.transport import Transport
 
 logger = logging.getLogger(__name__)
-
-VERSION: Final = "0.1.0"
-
-# Seconds between two sweeps of the cache, for tidiness: they happen when something else does.
-_SWEEP_EVERY: Final = 60.0
-_KNOWN_GROUPS: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,26 +41,6 @@ class Started:
 
     port: int
     control: Path
-
-
-def system_moment() -> Moment:
-    # macOS has no CLOCK_BOOTTIME; its monotonic clock stops in sleep, the wall clock does not.
-    boot = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-    return Moment(time.time(), time.clock_gettime(boot))  # noqa: TID251  the edge that reads it
-
-
-@dataclass(frozen=True, slots=True)
-class World:
-    """The outside, replaceable in tests by working fakes."""
-
-    now: Callable[[], Moment] = system_moment
-    entropy: Callable[[int], bytes] = secrets.token_bytes
-    say: Callable[[Session, str], bool] = terminal.say
-    alive: Callable[[int, int], bool] = session_alive
-    peers: Callable[[], PeerSource] = system_peers
-    grace: float = GRACE  # seconds
-    limits: Limits | None = None
-    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
 
 
 async def run(
@@ -124,7 +76,7 @@ async def run(
 
 
 class Daemon:
-    """The parts of one daemon and how they are wired."""
+    """The two listeners, and the core behind them once it is needed."""
 
     def __init__(
         self,
@@ -139,162 +91,71 @@ class Daemon:
         self._state = state
         self._config = config
         self._port = port
+        self._peers = peers
         self._world = world
         self._spawn = spawn
         self._stop = stop
-        self._groups: dict[str, Group] = {}
         self._server: asyncio.Server | None = None
-        self._last_sweep = world.now()
-        self.upstream = Upstream(self._connect)
-        self.poll = Poll(
-            self.upstream,
-            now=world.now,
-            on_ended=self._on_ended,
-            on_frozen=self._on_frozen,
-            on_notice=self._on_notice,
-        )
-        self.broker = Broker(
-            config,
-            self.upstream,
-            Catalogue(self.upstream.catalogue, world.now),
-            self.poll,
-            now=world.now,
-            entropy=world.entropy,
-            spawn=spawn,
-            host=socket.gethostname(),
-            os_user=_user_name(world.environ),
-            grace=world.grace,
-            on_shared=self._on_shared,
-            on_flight=self._on_flight,
-        )
-        self.ticker = Ticker()
-        self.bearers = Bearers(
-            state / BEARERS,
-            clock=lambda: world.now().boot,
-            keep=peers.gives_uid,
-            alive=world.alive,
-        )
-        self.imds_role = ImdsRole(state / IMDS_ROLE, gives_uid=peers.gives_uid)
-        self.kitchen = Kitchen(self._build, spawn)
-        self.door = Door(
+        self._core: Core | None = None
+        self._kitchen = Kitchen(self._app, self._known, spawn, port=port.number)
+        self._door = Door(
             peers,
-            self.kitchen.hand_over,
+            self._kitchen.hand_over,
             uid=our_uid(),
             limits=world.limits,
             on_reject=self._on_reject,
         )
-        self.control = ControlServer(self._control(), uid=our_uid())
+        self._control = ControlServer(self._answer, uid=our_uid())
 
     async def start(self, control_path: Path) -> None:
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self.door, sock=self._port.listener)
-        await self.control.start(control_path)
-        self._spawn(self.poll.run(self._poll_needed))
+        self._server = await loop.create_server(self._door, sock=self._port.listener)
+        await self._control.start(control_path)
         logger.info("listening", extra={"port": self._port.number, "mode": self._config.mode})
 
     async def close(self) -> None:
         """Held calls first: everything else would wait for them."""
         if self._server is not None:
             self._server.close()
-        self.door.abort_all()
-        self.ticker.close()
-        await self.control.close()
-        await self.kitchen.close()
-        await self.upstream.close()
+        self._door.abort_all()
+        await self._control.close()
+        await self._kitchen.close()
+        if self._core is not None:
+            await self._core.close()
         logger.info("stopped")
 
-    # -- wiring --------------------------------------------------------------------------------
+    def core(self) -> Core:
+        if self._core is None:
+            from borrow.daemon.core import Core  # late: see the module's text
 
-    def _control(self) -> Control:
-        parts = Parts(
-            config=self._config,
-            port=self._port.number,
-            version=VERSION,
-            broker=self.broker,
-            bearers=self.bearers,
-            upstream=self.upstream,
-            poll=self.poll,
-            imds=self.imds_role,
-            stop=self._stop.set,
-            inbox=Inbox(),
-        )
-        return Control([*daemon_routes(parts), *borrow_routes(parts), *answer_routes(parts)])
+            self._core = Core(
+                self._state,
+                self._config,
+                self._port.number,
+                self._door,
+                self._world,
+                self._spawn,
+                gives_uid=self._peers.gives_uid,
+                on_reject=self._on_reject,
+                stop=self._stop.set,
+            )
+        return self._core
 
-    def _connect(self) -> Transport:
-        """At the first call upstream: this is where aiohttp and cryptography are imported."""
-        from borrow.daemon.device import require_device
-        from borrow.daemon.transport import Transport
+    async def _answer(self, call: Call) -> Answer:
+        return await self.core().control(call)
 
-        self._config.require_enrolled()
-        keys = require_device(self._state)
-        return Transport(
-            self._config,
-            lambda: keys,
-            clock=lambda: self._world.now().wall,
-            entropy=self._world.entropy,
-        )
+    def _known(self, authorization: str) -> bool:
+        return self.core().bearers.holds(authorization)
 
-    def _build(self) -> Any:
-        """At the first connection: the aiohttp application."""
-        from borrow.daemon.endpoint import build_app
-
-        return build_app(
-            self.broker,
-            self.bearers,
-            self.ticker,
-            self.door,
-            port=self._port.number,
-            imds_role=self.imds_role,
-            imds_key=self._world.entropy(32),
-            on_reject=lambda reason: self._on_reject(reason, None),
-        )
-
-    def _poll_needed(self) -> bool:
-        now = self._world.now()
-        if now.since(self._last_sweep) > _SWEEP_EVERY:
-            self._last_sweep = now
-            self.broker.cache.sweep(now)
-            self.broker.denials.sweep(now)
-        return self._config.enrolled and self.broker.needs_contact()
-
-    # -- what happens --------------------------------------------------------------------------
+    def _app(self) -> Callable[[], Any]:
+        # The core belongs to the event loop; only the imports behind it may go to a thread.
+        return self.core().build_app
 
     def _on_reject(self, reason: str, uid: int | None) -> None:
         # Counted by the door as well; the log gets the first of each power of two.
-        count = self.door.refused[reason]
+        count = self._door.refused[reason]
         if count & (count - 1) == 0:
             logger.warning("refused at the edge", extra={"reason": reason, "uid": uid, "n": count})
-
-    def _on_ended(self, grant_id: str, until: float | None) -> None:
-        ended = self.broker.cache.end(grant_id, self._world.now(), until=until)
-        logger.info("grant over", extra={"grant": grant_id})
-        if ended is not None and (group := self._groups.get(ended.group)) is not None:
-            self._say(group.session, f"borrow: {ended.role} was taken back · {grant_id}")
-
-    def _on_frozen(self) -> None:
-        ended = self.broker.cache.end_all(self._world.now())
-        logger.warning("this device is frozen", extra={"grants": len(ended)})
-
-    def _on_notice(self, notice: Notice) -> None:
-        # In the sessions that asked for this role; a stranger's notice goes to `borrow` only.
-        sessions = {g.session for g in self._groups.values() if g.role == notice.role}
-        hint = f" · {notice.hint}" if notice.hint else ""
-        for session in sessions:
-            self._say(session, f"borrow: {notice.text}{hint}")
-
-    def _on_shared(self, group: Group, grant: Grant) -> None:
-        self._say(group.session, shared_line(group, grant))
-
-    def _on_flight(self, flight: Flight) -> None:
-        while len(self._groups) >= _KNOWN_GROUPS:
-            self._groups.pop(next(iter(self._groups)))
-        self._groups[flight.group.id] = flight.group
-        if flight.group.tty and flight.context.get("via") == "container":
-            self._spawn(tell(flight, self._world.say, self._world.now))
-
-    def _say(self, session: Session, line: str) -> None:
-        if session.tty:
-            self._world.say(session, line)
 
 
 @contextlib.contextmanager
@@ -311,7 +172,3 @@ def _signals(stop: asyncio.Event) -> Iterator[None]:
     finally:
         for number in installed:
             loop.remove_signal_handler(number)
-
-
-def _user_name(environ: Mapping[str, str]) -> str:
-    return environ.get("USER") or environ.get("LOGNAME") or f"uid {our_uid()}"

@@ -27,6 +27,7 @@ from borrow.daemon.cache import (
 from borrow.daemon.denials import Denials
 from borrow.daemon.flights import Asked, Flight, FlightState, unique_number
 from borrow.daemon.minting import Minting
+from borrow.daemon.world import GRACE
 from borrow.protocol.errors import BorrowError, Misconfigured, Refused, Unavailable
 from borrow.protocol.ids import words
 
@@ -43,9 +44,6 @@ if TYPE_CHECKING:
     from borrow.protocol.request import AwsRole, RequestObject
 
 logger = logging.getLogger(__name__)
-
-# Seconds a request stays open after its last client left by itself: long enough for a re-run.
-GRACE: Final = 30.0
 
 # Re-asks within one fetch after a grant turned out to be void upstream: a loop would be prompts.
 _ANEW: Final = 2

@@ -110,15 +110,13 @@ class Bearers:
         self._save()
         return token
 
+    def holds(self, authorization: str) -> bool:
+        """Whether an Authorization header carries a bearer that was issued here."""
+        return self._issued(authorization) is not None
+
     async def find(self, authorization: str) -> Bearer | None:
         """The bearer in an Authorization header, if its session still lives."""
-        token = authorization.removeprefix("Bearer ").strip()
-        if not token or len(token) > 256 or not token.isascii():
-            return None
-        digest, found = _digest(token), None
-        for bearer in self._bearers:  # all of them, so that the time says nothing
-            if hmac.compare_digest(bearer.digest, digest):
-                found = bearer
+        found = self._issued(authorization)
         if found is None:
             return None
         if not await self.session_lives(found.group):
@@ -135,6 +133,16 @@ class Bearers:
         self._believed = {k: at for k, at in self._believed.items() if now - at < _BELIEVED}
         self._believed[key] = now
         return True
+
+    def _issued(self, authorization: str) -> Bearer | None:
+        token = authorization.removeprefix("Bearer ").strip()
+        if not token or len(token) > 256 or not token.isascii():
+            return None
+        digest, found = _digest(token), None
+        for bearer in self._bearers:  # all of them, so that the time says nothing
+            if hmac.compare_digest(bearer.digest, digest):
+                found = bearer
+        return found
 
     def _forget_session(self, group: Group) -> None:
         self._bearers = [

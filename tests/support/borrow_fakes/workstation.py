@@ -11,11 +11,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from borrow.daemon.app import Started, World, run, system_moment
+from borrow.daemon.app import Started, run
 from borrow.daemon.config import DaemonConfig, save_config
 from borrow.daemon.device import create_device
 from borrow.daemon.moments import Moment
 from borrow.daemon.places import StateDir
+from borrow.daemon.world import World, system_moment
 from borrow_fakes.approver import PERSON, FakeApprover, running_approver
 
 if TYPE_CHECKING:

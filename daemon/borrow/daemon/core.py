@@ -1,0 +1,203 @@
+"""The daemon's parts and how they are wired, built when somebody needs them.
+
+An idle daemon holds nothing: `app` listens first and builds this at the first call on the control
+socket or the first request that shows a bearer. aiohttp and cryptography come later still, with
+the first connection that passes the lane and the first question to the approver.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from typing import TYPE_CHECKING, Any, Final
+
+from borrow.daemon.broker import Broker
+from borrow.daemon.catalogue import Catalogue
+from borrow.daemon.control import Control, Inbox, Parts, daemon_routes
+from borrow.daemon.control_answer import answer_routes
+from borrow.daemon.control_borrow import borrow_routes
+from borrow.daemon.events import Notice, Poll
+from borrow.daemon.groups import NAME as BEARERS
+from borrow.daemon.groups import Bearers
+from borrow.daemon.imds_role import NAME as IMDS_ROLE
+from borrow.daemon.imds_role import ImdsRole
+from borrow.daemon.telling import shared_line, tell
+from borrow.daemon.ticker import Ticker
+from borrow.daemon.upstream import Upstream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from borrow.daemon.cache import Grant
+    from borrow.daemon.caller import Session
+    from borrow.daemon.config import DaemonConfig
+    from borrow.daemon.flights import Flight
+    from borrow.daemon.front import Door
+    from borrow.daemon.groups import Group
+    from borrow.daemon.places import StateDir
+    from borrow.daemon.tasks import Spawn
+    from borrow.daemon.transport import Transport
+    from borrow.daemon.world import World
+
+logger = logging.getLogger(__name__)
+
+VERSION: Final = "0.1.0"
+
+# Seconds between two sweeps of the cache, for tidiness: they happen when something else does.
+_SWEEP_EVERY: Final = 60.0
+_KNOWN_GROUPS: Final = 256
+
+
+class Core:
+    """Everything behind the two sockets. `door` is asked who made a connection."""
+
+    def __init__(
+        self,
+        state: StateDir,
+        config: DaemonConfig,
+        port: int,
+        door: Door,
+        world: World,
+        spawn: Spawn,
+        *,
+        gives_uid: bool,
+        on_reject: Callable[[str, int | None], None],
+        stop: Callable[[], None],
+    ) -> None:
+        self._state = state
+        self._config = config
+        self._port = port
+        self._door = door
+        self._world = world
+        self._spawn = spawn
+        self._on_reject = on_reject
+        self._stop = stop
+        self._groups: dict[str, Group] = {}
+        self._last_sweep = world.now()
+        self.upstream = Upstream(self._connect)
+        self.poll = Poll(
+            self.upstream,
+            now=world.now,
+            on_ended=self._on_ended,
+            on_frozen=self._on_frozen,
+            on_notice=self._on_notice,
+        )
+        self.broker = Broker(
+            config,
+            self.upstream,
+            Catalogue(self.upstream.catalogue, world.now),
+            self.poll,
+            now=world.now,
+            entropy=world.entropy,
+            spawn=spawn,
+            host=socket.gethostname(),
+            os_user=_user_name(world.environ),
+            grace=world.grace,
+            on_shared=self._on_shared,
+            on_flight=self._on_flight,
+        )
+        self.ticker = Ticker()
+        self.bearers = Bearers(
+            state / BEARERS,
+            clock=lambda: world.now().boot,
+            keep=gives_uid,
+            alive=world.alive,
+        )
+        self.imds_role = ImdsRole(state / IMDS_ROLE, gives_uid=gives_uid)
+        self.control = self._routes()
+        self._spawn(self.poll.run(self._poll_needed))
+
+    async def close(self) -> None:
+        self.ticker.close()
+        await self.upstream.close()
+
+    # -- wiring --------------------------------------------------------------------------------
+
+    def _routes(self) -> Control:
+        parts = Parts(
+            config=self._config,
+            port=self._port,
+            version=VERSION,
+            broker=self.broker,
+            bearers=self.bearers,
+            upstream=self.upstream,
+            poll=self.poll,
+            imds=self.imds_role,
+            stop=self._stop,
+            inbox=Inbox(),
+        )
+        return Control([*daemon_routes(parts), *borrow_routes(parts), *answer_routes(parts)])
+
+    def _connect(self) -> Transport:
+        """At the first call upstream: this is where aiohttp and cryptography are imported."""
+        from borrow.daemon.device import require_device
+        from borrow.daemon.transport import Transport
+
+        self._config.require_enrolled()
+        keys = require_device(self._state)
+        return Transport(
+            self._config,
+            lambda: keys,
+            clock=lambda: self._world.now().wall,
+            entropy=self._world.entropy,
+        )
+
+    def build_app(self) -> Any:
+        """At the first connection: the aiohttp application."""
+        from borrow.daemon.endpoint import build_app
+
+        return build_app(
+            self.broker,
+            self.bearers,
+            self.ticker,
+            self._door,
+            port=self._port,
+            imds_role=self.imds_role,
+            imds_key=self._world.entropy(32),
+            on_reject=lambda reason: self._on_reject(reason, None),
+        )
+
+    def _poll_needed(self) -> bool:
+        now = self._world.now()
+        if now.since(self._last_sweep) > _SWEEP_EVERY:
+            self._last_sweep = now
+            self.broker.cache.sweep(now)
+            self.broker.denials.sweep(now)
+        return self._config.enrolled and self.broker.needs_contact()
+
+    # -- what happens --------------------------------------------------------------------------
+
+    def _on_ended(self, grant_id: str, until: float | None) -> None:
+        ended = self.broker.cache.end(grant_id, self._world.now(), until=until)
+        logger.info("grant over", extra={"grant": grant_id})
+        if ended is not None and (group := self._groups.get(ended.group)) is not None:
+            self._say(group.session, f"borrow: {ended.role} was taken back · {grant_id}")
+
+    def _on_frozen(self) -> None:
+        ended = self.broker.cache.end_all(self._world.now())
+        logger.warning("this device is frozen", extra={"grants": len(ended)})
+
+    def _on_notice(self, notice: Notice) -> None:
+        # In the sessions that asked for this role; a stranger's notice goes to `borrow` only.
+        sessions = {g.session for g in self._groups.values() if g.role == notice.role}
+        hint = f" · {notice.hint}" if notice.hint else ""
+        for session in sessions:
+            self._say(session, f"borrow: {notice.text}{hint}")
+
+    def _on_shared(self, group: Group, grant: Grant) -> None:
+        self._say(group.session, shared_line(group, grant))
+
+    def _on_flight(self, flight: Flight) -> None:
+        while len(self._groups) >= _KNOWN_GROUPS:
+            self._groups.pop(next(iter(self._groups)))
+        self._groups[flight.group.id] = flight.group
+        if flight.group.tty and flight.context.get("via") == "container":
+            self._spawn(tell(flight, self._world.say, self._world.now))
+
+    def _say(self, session: Session, line: str) -> None:
+        if session.tty:
+            self._world.say(session, line)
+
+
+def _user_name(environ: Mapping[str, str]) -> str:
+    return environ.get("USER") or environ.get("LOGNAME") or ""

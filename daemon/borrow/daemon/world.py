@@ -1,0 +1,56 @@
+"""The outside as the daemon sees it: clocks, randomness, terminals, the kernel.
+
+The one place where they are read, and what tests replace by working fakes. Imports little: it is
+loaded before the daemon listens.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from borrow.daemon.moments import Moment
+from borrow.daemon.peer import PeerSource, system_peers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from borrow.daemon.caller import Session
+    from borrow.daemon.front import Limits
+
+# Seconds a request stays open after its last client left by itself: long enough for a re-run.
+GRACE: Final = 30.0
+
+
+def system_moment() -> Moment:
+    # macOS has no CLOCK_BOOTTIME; its monotonic clock stops in sleep, the wall clock does not.
+    boot = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+    return Moment(time.time(), time.clock_gettime(boot))  # noqa: TID251  the edge that reads it
+
+
+def say(session: Session, line: str) -> bool:
+    from borrow.daemon import terminal  # late: needed once somebody waits
+
+    return terminal.say(session, line)
+
+
+def alive(sid: int, start: int) -> bool:
+    from borrow.daemon.caller import session_alive
+
+    return session_alive(sid, start)
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """`entropy(n)` gives n random bytes; `grace` is in seconds."""
+
+    now: Callable[[], Moment] = system_moment
+    entropy: Callable[[int], bytes] = os.urandom
+    say: Callable[[Session, str], bool] = say
+    alive: Callable[[int, int], bool] = alive
+    peers: Callable[[], PeerSource] = system_peers
+    grace: float = GRACE
+    limits: Limits | None = None
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
