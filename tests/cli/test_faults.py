@@ -182,6 +182,17 @@ def test_a_socket_of_nobody_is_started_over(stopped: Home) -> None:
     assert stopped.borrow("roles").returncode == 0
 
 
+def test_a_login_without_a_runtime_directory_shares_its_daemon(stopped: Home) -> None:
+    """ssh and cron have no XDG_RUNTIME_DIR: one daemon all the same."""
+    usual = stopped.extra
+    stopped.extra = {"XDG_RUNTIME_DIR": ""}
+    stopped.borrow("daemon", "start")
+    pid = json.loads(stopped.borrow("daemon", "status", "--json").stdout)["pid"]
+    stopped.extra = usual
+    assert json.loads(stopped.borrow("daemon", "status", "--json").stdout)["pid"] == pid
+    assert stopped.borrow("roles").returncode == 0
+
+
 def test_an_uncaught_exception_is_one_line_and_tells_no_secret(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

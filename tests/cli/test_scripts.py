@@ -62,11 +62,11 @@ def test_all_that_solo_mode_writes_is_private(solo: Home) -> None:
 
 
 def test_borrow_alone_shows_what_is_held_asked_and_waiting(solo: Home) -> None:
-    solo.borrow("ask", "click")
+    solo.borrow("ask", "click", "-m", "to see it listed")
     shown = solo.borrow().stdout
     assert "you asked for\n" in shown
-    assert "\n  click  waits for a yes of local:" in shown
-    assert "you are asked\n  click  for you" in shown
+    assert "\n  click  waits for a yes of local:" in shown, shown
+    assert "\n  click  for you" in shown
     settle(solo, "click")
     assert "click  waits" not in solo.borrow().stdout
 
@@ -187,6 +187,22 @@ def test_asking_waits_for_the_yes_and_says_how_long_it_lasts(solo: Home) -> None
     assert out.startswith("granted: click for ")
     assert f"borrow approve {request}" in err
     assert solo.borrow("return", "click").stdout.startswith("returned: click")
+
+
+def test_extending_asks_again_and_replaces_the_grant(solo: Home) -> None:
+    asked = solo.spawn(BORROW, "ask", "click", "--wait", "--for", "10m", "-m", "a short one")
+    solo.borrow("approve", solo.pending("click")["request"], "-y")
+    assert finish(asked)[0] == 0
+    (before,) = [each for each in solo.status()["grants"] if each["role"] == "click"]
+    longer = solo.spawn(BORROW, "extend", "click", "30m")
+    solo.borrow("approve", solo.pending("click")["request"], "-y")
+    code, out, err = finish(longer)
+    assert code == 0, err
+    assert out.startswith("granted: click for ")
+    (after,) = [each for each in solo.status()["grants"] if each["role"] == "click"]
+    assert after["grant"] != before["grant"]
+    assert after["expires_at"] > before["expires_at"]
+    solo.borrow("return", "click")
 
 
 def test_a_no_is_exit_code_3_with_its_reason(solo: Home) -> None:

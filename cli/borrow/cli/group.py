@@ -99,6 +99,7 @@ class BorrowGroup(click.Group):
             "Exit codes: 0 done, 1 error, 2 wrong use, 3 refused, 4 nobody answered or nothing "
             "reachable, 130 interrupted. Most commands take --json."
         )
+        formatter.write_text('Completion: eval "$(_BORROW_COMPLETE=bash_source borrow)"')
 
 
 def completions(

@@ -6,6 +6,7 @@ process belongs there stands in `config.json`, written by `borrow setup` or `bor
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ POLICY: Final = "policy.toml"
 CLOUD: Final = "cloud.toml"
 LOG: Final = "daemon.log"
 LAST_WORDS: Final = "daemon.err"
+LOCKS: Final = ("daemon.lock", "approver.lock")  # of the daemon, and of solo mode's approver
 SET_UP = "`borrow setup` for yourself, or `borrow join URL` for a team"
 
 Mode = Literal["solo", "team"]
@@ -103,4 +105,36 @@ def open_home(environment: Mapping[str, str] = os.environ, *, create: bool = Fal
     if not create and not path.exists():
         raise Misconfigured("borrow is not set up here", hint=SET_UP, state="not_set_up")
     state = StateDir.open(path, create=create)
-    return Home(state, runtime_dir(state.path, environment))
+    return Home(state, _runtime(state.path, environment))
+
+
+def _runtime(state: Path, environment: Mapping[str, str]) -> Path:
+    """The folder of sockets: where a running daemon has it, else where a new one will.
+
+    $XDG_RUNTIME_DIR is set in one login and missing in the next (ssh, cron), and both are to find
+    the same daemon.
+    """
+    usual = runtime_dir(state, environment)
+    if socket_path(usual).exists() or not is_held(state):
+        return usual
+    for base in (f"/run/user/{os.getuid()}", ""):
+        other = runtime_dir(state, {"XDG_RUNTIME_DIR": base})
+        if socket_path(other).exists():
+            return other
+    return usual
+
+
+def is_held(state: Path) -> bool:
+    """Whether a daemon, or the approver of solo mode, has its lock in `state`."""
+    for name in LOCKS:
+        try:
+            handle = os.open(state / name, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            continue
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(handle)
+    return False

@@ -16,6 +16,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from borrow.cli.client import Control
+from borrow.cli.home import is_held
 from borrow.protocol.errors import BorrowError, Misconfigured, Unavailable
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 START_WITHIN: Final = 20.0  # seconds, on a slow and busy machine
 STOP_WITHIN: Final = 10.0  # seconds
-LOCKS: Final = ("daemon.lock", "approver.lock")  # of the daemon, and of solo mode's approver
 _ERROR, _HINT = "borrow: error: ", "borrow: hint: "
 
 
@@ -133,29 +133,13 @@ def stop(home: Home) -> bool:
         return False
     client.post("/v1/stop")
     until = time.monotonic() + STOP_WITHIN
-    while client.is_up() or _holds_its_folder(home):
+    while client.is_up() or is_held(home.state.path):  # it holds its locks until all is closed
         if time.monotonic() > until:
             raise Unavailable(
                 f"the daemon did not end within {STOP_WITHIN:.0f} s", hint="borrow daemon logs"
             )
         time.sleep(0.02)
     return True
-
-
-def _holds_its_folder(home: Home) -> bool:
-    """Whether a process still closes its databases: it keeps the locks until it has."""
-    for name in LOCKS:
-        try:
-            handle = os.open(home.state / name, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except OSError:
-            continue
-        try:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(handle)
-    return False
 
 
 @contextlib.contextmanager

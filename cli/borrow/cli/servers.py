@@ -78,6 +78,8 @@ def init(*, issuer: str, person: str, port: int | None, driver: str, as_json: bo
         return
     say.line(f"a server is ready in {say.text_of(str(folder))}")
     say.note(f"1. name roles and people in {say.text_of(str(home.policy))}")
+    if driver == "fake":
+        say.note("   (and a driver in server.toml: with `fake`, credentials open nothing)")
     say.note("2. borrow server serve")
     say.note(f"3. borrow server invite {person}")
 
