@@ -48,7 +48,7 @@ def _default() -> Path:
     return own
 
 
-@policy.command()
+@policy.command(short_help="Mistakes that can be seen from here.")
 @file_option
 @json_option
 def check(*, path: Path | None, as_json: bool) -> int:
@@ -73,7 +73,7 @@ def check(*, path: Path | None, as_json: bool) -> int:
     return errors.ERROR if wrong else errors.OK
 
 
-@policy.command("test")
+@policy.command("test", short_help="Run the file's own [[test]]s.")
 @file_option
 @json_option
 def test_(*, path: Path | None, as_json: bool) -> int:
@@ -97,7 +97,7 @@ def test_(*, path: Path | None, as_json: bool) -> int:
     return errors.ERROR if failed else errors.OK
 
 
-@policy.command()
+@policy.command(short_help="Which rule decides, and why.")
 @click.argument("user")
 @click.argument("role")
 @click.option("--for", "seconds", callback=duration, help="How long, such as 30m or 2h.")

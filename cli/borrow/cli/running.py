@@ -46,6 +46,10 @@ class RunCommand(click.Command):
             raise WrongUse("borrow run lacks ROLE", hint=f"borrow run ROLE -- {command}")
         return super().parse_args(ctx, before)
 
+    @override
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        return [*super().collect_usage_pieces(ctx), "-- COMMAND"]
+
 
 def _no_dashes(args: list[str]) -> WrongUse:
     from borrow.cli.usage import run_line
