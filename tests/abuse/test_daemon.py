@@ -213,3 +213,14 @@ async def test_a42_no_secret_reaches_the_log_or_the_status() -> None:
                 kept = path.read_bytes()
                 for secret in (b"canary-secret", b"canary-token", bearer.encode()):
                     assert secret not in kept
+
+
+async def test_a74_after_a_suspend_a_dead_poll_is_not_waited_for() -> None:
+    async with workstation() as machine:
+        machine.fake.roles["prod-admin"] = role_entry("prod-admin", tier="sensitive")
+        bearer = await granted(machine)
+        await asyncio.sleep(0.4)  # the long poll is open by now, and nothing will come over it
+        machine.shift.boot += 600
+        machine.shift.wall += 600
+        async with asyncio.timeout(5):
+            assert (await machine.fetch("prod-admin", bearer)).status == 200

@@ -348,3 +348,20 @@ async def test_stopping_cuts_held_calls_and_takes_no_two_seconds() -> None:
         answers = await asyncio.gather(*fetches, return_exceptions=True)
         assert all(isinstance(a, Fetched | OSError | EOFError) for a in answers)
         await machine.start()
+
+
+async def test_a_refused_extension_takes_nothing_from_the_live_grant() -> None:
+    async with workstation() as machine:
+        machine.fake.credential_seconds = 900
+        bearer = await granted(machine)
+
+        async def extend() -> list[dict[str, object]]:
+            body = {"role": "prod-admin", "seconds": 1800}
+            return [event async for event in machine.events("/v1/extend", body)]
+
+        task = asyncio.get_running_loop().create_task(extend())
+        await machine.fake.asked_for(2)
+        await machine.fake.deny()
+        assert (await task)[-1]["event"] == "refused"
+        machine.shift.both(901)  # its credential is over, the grant is not
+        assert (await machine.fetch("prod-admin", bearer)).status == 200

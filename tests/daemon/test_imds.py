@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import calendar
 import time
 from contextlib import asynccontextmanager
@@ -91,6 +92,23 @@ async def test_other_roles_and_paths_are_not_there() -> None:
         for path in (f"{ROLES}/prod-admin", f"{ROLES}/work/more", "/latest/user-data"):
             assert (await call(machine, "GET", path, key)).status == 404
         assert machine.fake.calls["/bc-authorize"] == 0
+
+
+async def test_a_question_for_one_role_is_not_joined_by_another() -> None:
+    async with offering() as machine:
+        machine.fake.auto = False
+        machine.fake.roles["other"] = role_entry("other", imds=True)
+        machine.shift.both(6)  # the catalogue is asked for an unknown role every five seconds
+        key = await token(machine)
+        first = asyncio.get_running_loop().create_task(call(machine, "GET", f"{ROLES}/work", key))
+        await machine.fake.asked_for(1)
+        await machine.control("POST", "/v1/imds", {"role": "other"})
+        second = asyncio.get_running_loop().create_task(call(machine, "GET", f"{ROLES}/other", key))
+        asked = await machine.fake.asked_for(2)
+        await machine.fake.approve(asked)
+        assert (await second).json["RoleArn"].endswith("role/other")
+        assert not first.done()
+        first.cancel()
 
 
 @given(st.text(max_size=80))

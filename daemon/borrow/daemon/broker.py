@@ -179,7 +179,7 @@ class Broker:
         if not in_contact(grant.tier, self.now(), self._contact.last):
             self._contact.wake()
             await self._contact.renewed()
-        failed = self.denials.recall(group.id, self.now())
+        failed = self.denials.failure(group.key, self.now())
         if failed is not None:
             raise failed.with_traceback(None)  # raised often: its traceback must not grow
         try:
@@ -189,12 +189,12 @@ class Broker:
             await asyncio.sleep(exc.retry_after)
         except Refused as exc:
             if exc.state not in ("invalid_grant", "wrong_state", "grant_exhausted") or not left:
-                self.denials.remember_failure(group.id, exc, self.now())
+                self.denials.remember_failure(group.key, exc, self.now())
                 raise
             self.cache.end(grant.grant_id, self.now())
             return 1
         except BorrowError as exc:
-            self.denials.remember_failure(group.id, exc, self.now())
+            self.denials.remember_failure(group.key, exc, self.now())
             raise
         return 0
 
@@ -239,7 +239,7 @@ class Broker:
     # -- flights -------------------------------------------------------------------------------
 
     async def _fly_along(self, caller: Caller, group: Group) -> None:
-        flight = self._flights.get(group.id) or await self._start(caller, group, deliberate=False)
+        flight = self._flights.get(group.key) or await self._start(caller, group, deliberate=False)
         flight.waiters += 1
         flight.touch()
         try:
@@ -257,7 +257,7 @@ class Broker:
         """The question `caller` would wait for, if it is in the air."""
         facts = self.catalogue.known(caller.group.role)
         target = self._target(caller.group, facts) if facts else caller.group
-        return self._flights.get(target.id)
+        return self._flights.get(target.key)
 
     async def ask(self, caller: Caller, *, extends: Grant | None = None) -> Flight | Grant:
         """A person's own question: the flight to watch, or the grant that is there already."""
@@ -276,12 +276,12 @@ class Broker:
         ]
         for each in waiting:
             each.feed(caller.asked)
-        flight = self._flights.get(group.id) or (waiting[0] if waiting else None)
+        flight = self._flights.get(group.key) or (waiting[0] if waiting else None)
         if flight is None:
             reason = caller.asked.reason
-            if denied := self.denials.recall(group.id, now, new_reason=reason):
+            if denied := self.denials.recall(group.key, now, new_reason=reason):
                 raise denied.with_traceback(None)
-            self.denials.forget(group.id)
+            self.denials.forget(group.key)
             flight = await self._start(caller, group, deliberate=True, extends=extends)
         flight.deliberate = True
         return flight
@@ -289,12 +289,12 @@ class Broker:
     async def _start(
         self, caller: Caller, group: Group, *, deliberate: bool, extends: Grant | None = None
     ) -> Flight:
-        if not deliberate and (denied := self.denials.recall(group.id, self.now())):
+        if not deliberate and (denied := self.denials.recall(group.key, self.now())):
             raise denied.with_traceback(None)
         facts = await self.catalogue.role(group.role)
         context = await self._context(caller, group)
         # The awaits above let others in: whoever was first has started it.
-        if existing := self._flights.get(group.id):
+        if existing := self._flights.get(group.key):
             return existing
         taken = frozenset(flight.number for flight in self.flights)
         flight = Flight(
@@ -308,7 +308,7 @@ class Broker:
             extends=extends.grant_id if extends else "",
             deliberate=deliberate,
         )
-        self._flights[group.id] = flight
+        self._flights[group.key] = flight
         flight.stop = self._spawn(self._fly(flight))
         self._on_flight(flight)
         self._contact.wake()
@@ -343,8 +343,8 @@ class Broker:
             logger.exception("a flight failed", extra={"request": flight.request})
         finally:
             stop_looking()
-            if self._flights.get(flight.group.id) is flight:
-                del self._flights[flight.group.id]
+            if self._flights.get(flight.group.key) is flight:
+                del self._flights[flight.group.key]
             if not flight.over:
                 self._refuse(flight, error)
 
@@ -355,9 +355,9 @@ class Broker:
             self.cache.end(flight.extends, now)  # replaced; the minter has released it
         if not self.cache.open(grant, now):
             return Refused("the grant is over already", state="revoked", request=flight.request)
-        self.denials.forget(flight.group.id)
+        self.denials.forget(flight.group.key)
         logger.info("granted", extra={"request": flight.request, "grant": grant.grant_id})
-        self._flights.pop(flight.group.id, None)
+        self._flights.pop(flight.group.key, None)
         flight.grant_it(grant)
         return None
 
@@ -365,9 +365,9 @@ class Broker:
         if isinstance(error, Refused):
             if not error.request:
                 error.request = flight.request
-            self.denials.remember(flight.group.id, error, self.now(), reason=flight.asked.reason)
+            self.denials.remember(flight.group.key, error, self.now(), reason=flight.asked.reason)
         else:
-            self.denials.remember_failure(flight.group.id, error, self.now())
+            self.denials.remember_failure(flight.group.key, error, self.now())
         logger.info("refused", extra={"request": flight.request, "why": error.state})
         flight.refuse(error)
 
@@ -377,13 +377,13 @@ class Broker:
             asyncio.get_running_loop().call_later(self._grace, self._withdraw_unless_wanted, flight)
 
     def _withdraw_unless_wanted(self, flight: Flight) -> None:
-        if flight.wanted or flight.over or self._flights.get(flight.group.id) is not flight:
+        if flight.wanted or flight.over or self._flights.get(flight.group.key) is not flight:
             return
         self.withdraw(flight)
 
     def withdraw(self, flight: Flight) -> None:
         """Nobody waits any more: forget the question here, and cancel it at the approver."""
-        self._flights.pop(flight.group.id, None)
+        self._flights.pop(flight.group.key, None)
         flight.stop()
         if flight.auth_req_id:
             self._spawn(self._cancel(flight.auth_req_id))

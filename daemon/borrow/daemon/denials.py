@@ -58,15 +58,19 @@ class Denials:
         `new_reason` is what a person typed into a deliberate ask: one that was not refused yet
         opens the way again.
         """
-        failed = self._failed.get(group)
-        if failed is not None and now.since(failed.at) < AN_ERROR:
-            return failed.error
+        if failed := self.failure(group, now):
+            return failed
         denied = self._denied.get(group)
         if denied is None or now.since(denied.at) >= denied.lasts:
             return None
         if new_reason and new_reason != denied.reason:
             return None
         return denied.error
+
+    def failure(self, group: str, now: Moment) -> BorrowError | None:
+        """The error of a moment ago, whatever was refused: what a fetch inside a grant looks at."""
+        failed = self._failed.get(group)
+        return failed.error if failed and now.since(failed.at) < AN_ERROR else None
 
     def forget(self, group: str) -> None:
         """Somebody said yes since, or a deliberate ask goes out."""

@@ -31,6 +31,7 @@ NOTICE: Final = "urn:borrow:event:notice"
 KEPT: Final = 50  # notices shown by `borrow`
 PAUSE: Final = 0.5  # seconds after a failed poll: first; doubled up to …
 LONGEST_PAUSE: Final = 5.0  # … this, so that contact is back soon after the approver is
+CUT_AFTER: Final = 1.0  # seconds a poll is left alone when somebody waits for contact
 SHORTEST: Final = 0.2  # seconds between two polls of an approver that answers at once
 LONGEST_WAIT: Final = 900.0  # seconds a fetch waits for contact before it is told
 
@@ -75,13 +76,22 @@ class Poll:
         self._wake = asyncio.Event()
         self._answered = asyncio.Event()
         self._ack: list[str] = []
+        self._sent = now()
+        self._limit: asyncio.Timeout | None = None  # of the long poll under way
 
     def wake(self) -> None:
         """There is a reason to poll now."""
         self._wake.set()
 
     async def renewed(self) -> None:
-        """Until a poll is answered: the one under way, or the next."""
+        """Until a poll is answered that is sent about now.
+
+        One that has been open for a while is cut: it may hang on a connection that a suspend or a
+        change of network has killed, and its answer would prove less.
+        """
+        if self._limit is not None and self._now().since(self._sent) > CUT_AFTER:
+            self._limit.reschedule(asyncio.get_running_loop().time())
+            self._limit = None  # a time-out that fires cannot be moved again
         try:
             async with asyncio.timeout(LONGEST_WAIT):
                 await self._answered.wait()
@@ -100,7 +110,10 @@ class Poll:
             try:
                 # The first poll of a spell asks for an answer at once: it proves contact before
                 # the first elevated credential is served.
-                await self._poll_once(at_once=not fresh)
+                await self._poll_while_left_alone(at_once=not fresh)
+            except TimeoutError:
+                fresh = False  # cut by `renewed`
+                continue
             except BorrowError as exc:
                 logger.info("events poll failed", extra={"why": exc.state})
                 fresh = False
@@ -110,13 +123,26 @@ class Poll:
             pause, fresh = PAUSE, True
             await asyncio.sleep(max(0.0, SHORTEST - self._now().since(began)))
 
+    async def _poll_while_left_alone(self, *, at_once: bool) -> None:
+        """One poll; a long one may be cut by `renewed`, which is a TimeoutError here."""
+        if at_once:
+            await self._poll_once(at_once=True)
+            return
+        try:
+            async with asyncio.timeout(None) as self._limit:
+                await self._poll_once(at_once=False)
+        finally:
+            self._limit = None
+
     async def _poll_once(self, *, at_once: bool) -> None:
         sent, ack = self._now(), list(self._ack)
+        self._sent = sent
         good, bad = await self._approver.events(ack, at_once=at_once)
         self._ack = [jti for jti in self._ack if jti not in ack]
         for event in good:
-            self._take(event)
-            self._ack.append(event.jti)  # only after the drop
+            if event.jti not in self._ack:  # it comes again until its acknowledgement arrived
+                self._take(event)
+                self._ack.append(event.jti)  # only after the drop
         if bad:
             # Not acknowledged, so that the approver's operator sees them pile up.
             logger.warning("events that do not verify", extra={"count": len(bad)})

@@ -57,6 +57,11 @@ class Group:
         return f"{self.role}:{self.sid}:{self.start}{agent}"
 
     @property
+    def key(self) -> str:
+        """What flights and refusals are kept under: IMDS callers share an id for every role."""
+        return f"{self.role}/{self.id}"
+
+    @property
     def session(self) -> Session:
         return Session(self.sid, self.start, self.tty)
 

@@ -181,4 +181,6 @@ def _is_printable(data: bytes) -> bool:
 
 def _names_a_role(target: str) -> bool:
     role = target.removeprefix(_PREFIX)
-    return role != target and 0 < len(role) <= 64 and _ROLE.issuperset(role)
+    return (
+        role != target and 0 < len(role) <= 64 and role[0] not in "._-" and _ROLE.issuperset(role)
+    )

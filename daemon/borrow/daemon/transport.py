@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 CALL: Final = 20.0
 CONNECT: Final = 5.0
 
+CONNECTIONS: Final = 256  # each open question holds one
 MAX_ANSWER: Final = 4 << 20  # bytes; the log's pages are the largest
 MAX_SKEW: Final = 60.0  # seconds two clocks may differ before we refuse to sign
 _EARLY: Final = 30.0  # seconds before its end an access token is replaced
@@ -166,7 +167,11 @@ class Transport:
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
             path = self.config.approver_socket
-            connector = aiohttp.UnixConnector(path) if path else aiohttp.TCPConnector(limit=32)
+            connector = (
+                aiohttp.UnixConnector(path, limit=CONNECTIONS)
+                if path
+                else aiohttp.TCPConnector(limit=CONNECTIONS)
+            )
             self._session = aiohttp.ClientSession(
                 connector=connector,
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT),
