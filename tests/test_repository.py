@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
-
-if TYPE_CHECKING:
-    import pytest
 
 ROOT = Path(__file__).parent.parent
 COMPONENTS = ("protocol", "policy", "minter", "approver", "daemon", "cli")
@@ -26,9 +21,16 @@ def tracked(pattern: str) -> list[Path]:
     return [ROOT / name for name in listed.stdout.split("\0") if name]
 
 
-def test_imports_point_one_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
-    assert lint_imports(config_filename="pyproject.toml", no_cache=True) == EXIT_STATUS_SUCCESS
+def test_imports_point_one_way() -> None:
+    """In a process of its own: import-linter reconfigures logging."""
+    code = (
+        "from importlinter.cli import lint_imports\n"
+        "raise SystemExit(lint_imports(config_filename='pyproject.toml', no_cache=True))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_borrow_stays_a_namespace() -> None:
@@ -60,15 +62,3 @@ def test_no_module_outgrows_its_noun() -> None:
         and (lines := len(path.read_text().splitlines())) > 450
     }
     assert long == {}
-
-
-def test_a_broad_except_gives_its_reason() -> None:
-    broad = re.compile(r"except (Exception|BaseException)?( as \w+)?:\s*$")
-    bare = [
-        f"{path.relative_to(ROOT)}:{number}"
-        for path in tracked("*.py")
-        if path.exists()
-        for number, line in enumerate(path.read_text().splitlines(), 1)
-        if broad.search(line)
-    ]
-    assert bare == []
