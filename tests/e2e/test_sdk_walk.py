@@ -133,17 +133,17 @@ def test_after_a_grant_ends_the_next_call_waits_again(solo: Home) -> None:
         "    print(len(s3.get_object(Bucket='lab', Key='k')['Body'].read()), flush=True)\n"
     )
     child = run(solo, "short", sys.executable, "-c", code, options=("--for", "6s"))
-    first = solo.pending("short")["request"]
-    solo.decide(first)
-    second = wait_for(
-        lambda: next((a for a in solo.asks() if a.get("request") not in (None, first)), None),
-        seconds=20,
-        why="a second question",
-    )["request"]
-    solo.decide(second)
+    answered: list[str] = []
+    while child.poll() is None:
+        for ask in solo.asks():
+            if ask.get("request") and ask["request"] not in answered:
+                answered.append(ask["request"])
+                solo.decide(ask["request"])
+        time.sleep(0.1)
     status, out, err = finish(child)
     assert (status, out.split()) == (0, ["5", "5"]), err
-    assert questions(solo) == [first, second]
+    assert len(answered) >= 2  # a slow machine may outlive a grant of six seconds once more
+    assert questions(solo) == answered
 
 
 def test_another_terminal_is_another_question(solo: Home) -> None:
