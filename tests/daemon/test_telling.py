@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from borrow.daemon.catalogue import read_role_facts
 from borrow.daemon.flights import Asked, Flight, FlightState
-from borrow.daemon.groups import Group
+from borrow.daemon.groups import NAME as BEARERS
+from borrow.daemon.groups import Bearers, Group
 from borrow.daemon.moments import Deadline, Moment
 from borrow.daemon.telling import outcome_line, tell, waiting_line
 from borrow.daemon.world import World
 from borrow.protocol.errors import Refused
 from borrow_fakes.approver import role_entry
+from borrow_fakes.workstation import workstation
 
 if TYPE_CHECKING:
     from borrow.daemon.caller import Session
@@ -78,12 +82,14 @@ async def test_lines_come_at_the_start_at_a_change_and_at_the_end() -> None:
         lines.append(line)
         return True
 
-    flight = a_flight(waiters=1)
-    task = asyncio.get_running_loop().create_task(tell(flight, say, lambda: NOW))
-    await asyncio.sleep(0.05)
+    flight = a_flight(listeners=1)
+    task = asyncio.get_running_loop().create_task(
+        tell(flight, say, lambda: NOW, at_most_every=0.05)
+    )
+    await asyncio.sleep(0.08)
     flight.request = "r-1"
     flight.move(FlightState.PENDING)
-    await asyncio.sleep(1.2)
+    await asyncio.sleep(0.1)
     flight.refuse(Refused("no"))
     await asyncio.wait_for(task, 3)
     assert len(lines) == 3
@@ -94,3 +100,26 @@ async def test_lines_come_at_the_start_at_a_change_and_at_the_end() -> None:
 
 def test_a_world_reads_real_clocks_by_default() -> None:
     assert World().now().wall > 1_700_000_000
+
+
+async def test_a_held_sdk_call_is_told_in_its_own_terminal_and_the_asker_is_not() -> None:
+    async with workstation() as machine:
+        group = Group("prod-admin", os.getsid(0), 0, "/dev/pts/9")
+        bearers = Bearers(
+            machine.state / BEARERS, clock=lambda: 0.0, keep=True, alive=lambda sid, start: True
+        )
+        bearer = bearers.issue(group)
+        await machine.end()
+        machine.world = replace(machine.world, alive=lambda sid, start: True)
+        await machine.start()
+        await machine.ask({"role": "prod-logs", "wait": False})
+        assert machine.lines == []
+        fetch = asyncio.get_running_loop().create_task(machine.fetch("prod-admin", bearer))
+        asked = await machine.fake.asked_for(2)
+        await asyncio.sleep(0.5)
+        await machine.fake.approve(asked)
+        assert (await fetch).status == 200
+        await asyncio.sleep(1.1)
+        told = [line for session, line in machine.lines if session.tty == "/dev/pts/9"]
+        assert f"number {asked.request.number}" in " ".join(told)
+        assert "granted" in told[-1]

@@ -241,11 +241,13 @@ class Broker:
     async def _fly_along(self, caller: Caller, group: Group) -> None:
         flight = self._flights.get(group.key) or await self._start(caller, group, deliberate=False)
         flight.waiters += 1
+        flight.listeners += caller.terminal
         flight.touch()
         try:
             await flight.result()
         finally:
             flight.waiters -= 1
+            flight.listeners -= caller.terminal
             self._after_leaving(flight)
 
     def keep(self, caller: Caller) -> None:

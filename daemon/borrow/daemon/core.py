@@ -191,7 +191,7 @@ class Core:
         while len(self._groups) >= _KNOWN_GROUPS:
             self._groups.pop(next(iter(self._groups)))
         self._groups[flight.group.id] = flight.group
-        if flight.group.tty and flight.context.get("via") == "container":
+        if flight.group.tty:
             self._spawn(tell(flight, self._world.say, self._world.now))
 
     def _say(self, session: Session, line: str) -> None:

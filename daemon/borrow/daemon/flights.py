@@ -89,6 +89,7 @@ class Flight:
         self.ends: Deadline | None = None
         self.waiters = 0
         self.watchers = 0
+        self.listeners = 0  # waiters that are told in the group's terminal
         self.grant: Grant | None = None
         self.error: BorrowError | None = None
         self.stop: Callable[[], object] = lambda: None

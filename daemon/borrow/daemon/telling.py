@@ -1,6 +1,6 @@
 """The waiting line in the caller's own terminal, while its SDK call is held.
 
-Written at the start, at each change and every 15 seconds at most; `terminal.say` decides whether
+Written soon after the start, at each change and every 15 seconds at most; `terminal.say` decides whether
 the terminal is really the caller's. Text of people and servers passes `shown` there.
 """
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from borrow.daemon.moments import Moment
 
 EVERY: Final = 15.0  # seconds between two lines when nothing changes
+QUIET: Final = 0.3  # seconds before the first line: a grant by policy needs none
 AT_MOST_EVERY: Final = 1.0  # seconds between two lines when something does
 
 
@@ -63,12 +64,17 @@ def shared_line(group: Group, grant: Grant) -> str:
 
 
 async def tell(
-    flight: Flight, say: Callable[[Session, str], bool], now: Callable[[], Moment]
+    flight: Flight,
+    say: Callable[[Session, str], bool],
+    now: Callable[[], Moment],
+    *,
+    at_most_every: float = AT_MOST_EVERY,
 ) -> None:
     """Follow `flight` to its end in the terminal of its group."""
+    await asyncio.sleep(min(QUIET, at_most_every))
     last = ""
     while not flight.over:
-        if flight.waiters:
+        if flight.listeners:
             line = waiting_line(flight, now())
             if line != last:
                 say(flight.group.session, line)
@@ -76,7 +82,7 @@ async def tell(
         try:
             async with asyncio.timeout(EVERY):
                 await flight.changed()
-                await asyncio.sleep(AT_MOST_EVERY)
+                await asyncio.sleep(at_most_every)
         except TimeoutError:
             continue
     if last:

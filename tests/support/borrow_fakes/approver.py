@@ -451,7 +451,7 @@ async def running_approver(
 ) -> AsyncIterator[FakeApprover]:
     """A fake approver on a free port of the loopback."""
     fake = FakeApprover(clock)
-    runner = web.AppRunner(fake.app(), access_log=None, shutdown_timeout=0.1)
+    runner = web.AppRunner(fake.app(), access_log=None, shutdown_timeout=0.01)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
