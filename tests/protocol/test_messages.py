@@ -23,7 +23,16 @@ from borrow.protocol.errors import (
 )
 from borrow.protocol.ids import GrantId, kind_of, new_request_id, words
 from borrow.protocol.jose import sign
-from borrow.protocol.keys import PublicKeys, device_jwks, load_key, new_key, public_jwk, thumbprint
+from borrow.protocol.keys import (
+    PublicKeys,
+    device_jwks,
+    load_key,
+    new_key,
+    pair_pin,
+    pinned_pair,
+    public_jwk,
+    thumbprint,
+)
 from borrow.protocol.oauth import from_wire, to_wire
 from borrow.protocol.request import AwsRole, SignedRequest, sign_request, verify_request
 from borrow_fakes.people import ADMIN_ARN, FakeDevice
@@ -329,6 +338,16 @@ def test_pins_choose_among_published_keys() -> None:
     assert keys.only([thumbprint(DEVICE.sig)]).kids == (thumbprint(DEVICE.sig),)
     with pytest.raises(Untrusted):
         keys.only(["someone else"])
+
+
+def test_a_pin_covers_the_signing_and_the_sealing_key() -> None:
+    sig, enc, other = new_key(), new_key(), new_key()
+    pin = pair_pin(sig, enc)
+    signing, sealing = pinned_pair(device_jwks(sig, enc), pin)
+    assert (signing.kids, sealing.kids) == ((thumbprint(sig),), (thumbprint(enc),))
+    for swapped in (device_jwks(sig, other), device_jwks(other, enc), device_jwks(enc, sig)):
+        with pytest.raises(Untrusted):
+            pinned_pair(swapped, pin)
 
 
 ERRORS: list[BorrowError] = [

@@ -87,7 +87,7 @@ def _refuse_enrolled(home: Home) -> None:
 
 def _check_pins(invitation: Invitation) -> None:
     """The server at that address shows exactly the keys that the invitation names."""
-    from borrow.protocol.keys import PublicKeys
+    from borrow.protocol.keys import PublicKeys, pinned_pair
 
     found = _fetch(f"{invitation.issuer}/.well-known/openid-configuration")
     minter = found.get("borrow_minter_jwks")
@@ -101,7 +101,7 @@ def _check_pins(invitation: Invitation) -> None:
         raise other
     try:
         PublicKeys.from_jwks(approver, "sig").only([invitation.approver_pin])
-        PublicKeys.from_jwks(minter, "sig").only([invitation.minter_pin])
+        pinned_pair(minter, invitation.minter_pin)
     except Untrusted as exc:
         raise other from exc
 

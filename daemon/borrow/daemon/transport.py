@@ -16,7 +16,7 @@ import aiohttp
 
 from borrow.protocol.assertion import TYPE_URN, make_assertion
 from borrow.protocol.errors import Misconfigured, Refused, Unavailable, Untrusted
-from borrow.protocol.keys import PublicKeys
+from borrow.protocol.keys import PublicKeys, pinned_pair
 from borrow.protocol.oauth import (
     GRANT_CLIENT_CREDENTIALS,
     PROFILE_VERSION,
@@ -208,10 +208,11 @@ def pinned_keys(config: DaemonConfig, discovery: dict[str, Any], jwks: dict[str,
     if not isinstance(minter, dict):
         raise Untrusted("the approver shows no minter keys")
     try:
+        signing, sealing = pinned_pair(minter, config.minter_pin)
         return Trust(
             approver=PublicKeys.from_jwks(jwks, "sig").only([config.approver_pin]),
-            minter=PublicKeys.from_jwks(minter, "sig").only([config.minter_pin]),
-            minter_enc=PublicKeys.from_jwks(minter, "enc"),
+            minter=signing,
+            minter_enc=sealing,
         )
     except Untrusted as exc:
         raise Untrusted(

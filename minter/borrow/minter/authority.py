@@ -58,7 +58,7 @@ from borrow.minter.store import Store, all_leaves, read_head, read_leaves
 from borrow.policy.people import canonical
 from borrow.protocol.credentials import seal_credentials
 from borrow.protocol.errors import BorrowError, Refused, Untrusted
-from borrow.protocol.keys import PublicKeys, new_key, public_jwk, thumbprint
+from borrow.protocol.keys import PublicKeys, new_key, pair_pin, public_jwk
 from borrow.protocol.request import verify_request
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class Minter:
         return MinterKeys(
             sig=public_jwk(self._keys.sig, "sig"),
             enc=public_jwk(self._keys.enc, "enc"),
-            pin=thumbprint(self._keys.sig),
+            pin=pair_pin(self._keys.sig, self._keys.enc),
         )
 
     # Devices

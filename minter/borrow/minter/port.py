@@ -23,7 +23,7 @@ DeviceState = Literal["active", "frozen", "removed"]
 
 @dataclass(frozen=True, slots=True)
 class MinterKeys:
-    """M's public keys as JWKs; `pin` is the thumbprint of the signing key, which devices pin."""
+    """M's public keys as JWKs; `pin` covers both (`protocol.keys.pair_pin`): devices keep it."""
 
     sig: dict[str, str]
     enc: dict[str, str]

@@ -6,6 +6,7 @@ it finds a key by exact `kid` only, and is never empty.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -151,6 +152,26 @@ class PublicKeys:
 
     def first(self) -> ECKey:
         return next(iter(self._keys.values()))
+
+
+def pair_pin(sig: ECKey, enc: ECKey) -> str:
+    """One pin for a party's signing and sealing key together: base64url SHA-256, 256 bits.
+
+    A pin of the signing key alone would let the server in between offer a sealing key of its own,
+    and read what is sealed to the other party.
+    """
+    both = f"{thumbprint(sig)}.{thumbprint(enc)}"
+    return b64url(hashlib.sha256(both.encode("ascii")).digest())
+
+
+def pinned_pair(jwks: Mapping[str, Any], pin: str) -> tuple[PublicKeys, PublicKeys]:
+    """(signing, sealing) key of an untrusted JWKS: exactly the pinned pair, else Untrusted."""
+    sig, enc = PublicKeys.from_jwks(jwks, "sig"), PublicKeys.from_jwks(jwks, "enc")
+    for one in sig.kids:
+        for other in enc.kids:
+            if pair_pin(sig.find(one), enc.find(other)) == pin:
+                return sig.only([one]), enc.only([other])
+    raise Untrusted("the keys shown are not the pinned ones")
 
 
 def device_jwks(sig: ECKey, enc: ECKey) -> dict[str, Any]:

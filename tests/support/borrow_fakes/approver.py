@@ -24,7 +24,7 @@ from borrow.protocol.errors import BorrowError, Needs, Refused, Unavailable
 from borrow.protocol.events import NOTICE, SESSION_REVOKED, SecurityEvent, sign_event
 from borrow.protocol.ids import GrantId, new_client_id, new_grant_id, new_request_id
 from borrow.protocol.jose import sign
-from borrow.protocol.keys import PublicKeys, new_key, public_jwk, thumbprint
+from borrow.protocol.keys import PublicKeys, new_key, pair_pin, public_jwk, thumbprint
 from borrow.protocol.oauth import ACR, GRANT_CIBA, GRANT_EXCHANGE, HINT_AUTH_REQ_ID, to_wire
 from borrow.protocol.request import RequestObject, verify_request
 from borrow.protocol.strict import b64url
@@ -117,7 +117,7 @@ class FakeApprover:
     # -- what a test does ----------------------------------------------------------------------
 
     def pin(self) -> tuple[str, str]:
-        return thumbprint(self.a), thumbprint(self.m)
+        return thumbprint(self.a), pair_pin(self.m, self.m_enc)
 
     @property
     def last(self) -> Asked:
