@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 import click
 
-from borrow.cli import errors, say
+from borrow.cli import say
 from borrow.cli.options import json_option
 
 
@@ -22,5 +21,4 @@ def demo(*, unattended: bool, as_json: bool) -> int:
     from borrow.cli.demo import walk
 
     alone = unattended or as_json or not (say.can_ask() and say.is_terminal(sys.stdout))
-    done: Any = walk.run(unattended=alone, json=as_json)
-    return done if isinstance(done, int) else errors.OK
+    return walk.run(unattended=alone, json=as_json)

@@ -63,9 +63,14 @@ def accept(
     except Needs as needs:  # nobody was asked and nothing refused: the device comes back with more
         raise Keep(needs) from None
     except (Refused, Untrusted) as refusal:
+        # It never becomes a request, but people ask why: the id joins the SDK's error to the log.
+        request_id = new_request_id(step.now, step.entropy(ENTROPY_BYTES))
+        if isinstance(refusal, Refused):
+            refusal.request = request_id
         step.leaf(
             "request.refused",
             device.owner,
+            request=request_id,
             device=device.client_id,
             person=device.owner,
             role=asked.role.identifier,
