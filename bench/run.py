@@ -180,6 +180,7 @@ def herd(one: Home, count: int = 1000) -> None:
 
 def first_answer(command: list[str], env: dict[str, str], port: int) -> float:
     """Seconds from exec to the first complete HTTP answer."""
+    sent = f"GET /v1/credentials/reader HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode()
     begun = time.perf_counter()
     child = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
@@ -189,9 +190,7 @@ def first_answer(command: list[str], env: dict[str, str], port: int) -> float:
                 socket.create_connection(("127.0.0.1", port)) as call,
             ):
                 call.settimeout(5)
-                call.sendall(
-                    f"GET /v1/credentials/reader HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode()
-                )
+                call.sendall(sent)
                 if call.recv(65_536):
                     return time.perf_counter() - begun
             if time.perf_counter() - begun > 20:
