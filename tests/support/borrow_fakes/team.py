@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from borrow_fakes.lab import BORROW, Home, wait_for
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
+FAKE = {"driver": "fake"}
 ANN, BO = "ann@example.com", "bo@example.com"
 POLICY = f"""
 version = 1
@@ -59,15 +60,21 @@ class Server:
     """The team's server in a folder of its own. Without `base_key` its cloud is the fake driver."""
 
     home: Home
-    cloud: dict[str, str] = field(default_factory=lambda: {"driver": "fake"})
+    cloud: dict[str, str] = field(default_factory=dict)
     base_key: dict[str, str] = field(default_factory=dict)
     webhooks: tuple[str, ...] = ()
     process: subprocess.Popen[str] | None = None
 
     @classmethod
-    def make(cls, *, cloud: Mapping[str, str] | None = None, **more: Any) -> Server:
+    def make(
+        cls,
+        *,
+        cloud: Mapping[str, str] | None = None,
+        base_key: Mapping[str, str] | None = None,
+        webhooks: tuple[str, ...] = (),
+    ) -> Server:
         """Ready to be entered: `with Server.make() as server:`."""
-        made = cls(Home.make(), **({"cloud": dict(cloud)} if cloud else {}), **more)
+        made = cls(Home.make(), dict(cloud or FAKE), dict(base_key or {}), webhooks)
         made.home.extra["BORROW_SERVER_DIR"] = str(made.home.root / "server")
         return made
 
@@ -87,7 +94,7 @@ class Server:
         return self.start()
 
     def _seal_base_key(self) -> None:
-        """The server reads `base-keys.sealed` in its folder; solo mode's command writes it there."""
+        """The server reads `base-keys.sealed` in its folder, as `borrow keys add` writes it."""
         with contextlib.ExitStack() as stack:
             maker = Home.make()
             stack.callback(maker.close)
