@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import Phase, settings
 
 from borrow_fakes.minting import ANN, BO, MinterHouse
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from borrow_fakes.people import FakeDevice
+
+# For `test_seeded_bugs.py`: a bug that is found need not be made small.
+settings.register_profile("found-is-enough", phases=(Phase.explicit, Phase.generate))
 
 
 @pytest.fixture

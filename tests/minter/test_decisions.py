@@ -87,6 +87,8 @@ def test_a63_nobody_approves_their_own_request_where_a_peer_is_asked(
     second = house.join(ANN)
     alias = house.join("Ann@Example.com")
     assert alias.owner == "Ann@Example.com"
+    attempt = partial(house.minter.new_statement, request, ANN, "approve")
+    assert state_of(attempt) == "self_approval"  # there is not even anything to sign
     for device in (ann, second, alias):
         assert state_of(partial(house.approve, request, device, "device")) == "self_approval"
     assert house.minter.request(request).state == "pending"

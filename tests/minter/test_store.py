@@ -129,6 +129,28 @@ def test_steps_of_many_threads_follow_each_other(store: Store) -> None:
         assert [row.seq for row in reader.all(schema.log.select())] == list(range(60))
 
 
+def test_a_step_of_another_process_waits_from_the_first_read_on(
+    store: Store, tmp_path: Path
+) -> None:
+    other = Store(tmp_path / "minter.db", sign=lambda head, now: "signed", entropy=os.urandom)
+    order: list[str] = []
+
+    def run() -> None:
+        with other.step(1.0) as step:
+            order.append("other")
+            step.leaf("test")
+
+    thread = threading.Thread(target=run)
+    with store.step(1.0) as step:
+        thread.start()
+        thread.join(0.2)
+        order.append("first")
+        step.leaf("test")
+    thread.join(10)
+    other.close()
+    assert order == ["first", "other"]
+
+
 def test_the_database_is_durable_and_checks_its_references(store: Store) -> None:
     with store.read(1.0) as reader:
         pragmas = {
