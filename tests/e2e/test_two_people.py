@@ -1,0 +1,226 @@
+"""Two people, two daemons, one server: the second one's yes lets the first one's call through."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import threading
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pexpect
+import pytest
+from aiohttp import web
+
+from borrow.protocol.events import NOTICE, verify_event
+from borrow.protocol.keys import PublicKeys
+from borrow_fakes.lab import BORROW, Home, finish, home, wait_for
+from borrow_fakes.team import ANN, BO, Server, join
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+
+    from borrow.cli.demo.standin_process import StandInProcess
+
+BOTO3 = (sys.executable, str(Path(__file__).parent / "clients/s3_get.py"))
+HOSTILE = "urgent \x1b[2J\x1b]0;owned\x07 \u202etxt.exe fix the queue"
+
+
+@pytest.fixture
+def server(cloud: StandInProcess, receiver: Receiver) -> Iterator[Server]:
+    settings = {
+        "driver": "assume-role",
+        "endpoint_url": cloud.endpoint,
+        "region": "us-east-1",
+    }
+    made = Server.make(cloud=settings, base_key=cloud.base_key, webhooks=(receiver.url,))
+    with made as running:
+        yield running
+
+
+@pytest.fixture
+def ann(server: Server, cloud: StandInProcess) -> Iterator[Home]:
+    with home(AWS_ENDPOINT_URL=cloud.endpoint, AWS_DEFAULT_REGION="us-east-1") as one:
+        yield join(server, one, ANN)
+
+
+@pytest.fixture
+def bo(server: Server) -> Iterator[Home]:
+    with home() as one:
+        yield join(server, one, BO)
+
+
+class Receiver:
+    """Somebody's webhook: keeps what is pushed to it (RFC 8935)."""
+
+    def __init__(self) -> None:
+        self.pushed: list[tuple[str, str]] = []  # (media type, body)
+        self._loop = asyncio.new_event_loop()
+        self._ready = threading.Event()
+        self._port = 0
+        self._thread = threading.Thread(target=self._run)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}/hook"
+
+    def __enter__(self) -> Receiver:
+        self._thread.start()
+        self._ready.wait(10)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        runner = self._loop.run_until_complete(self._start())
+        self._ready.set()
+        self._loop.run_forever()
+        self._loop.run_until_complete(runner.cleanup())
+
+    async def _start(self) -> web.AppRunner:
+        async def take(request: web.Request) -> web.Response:
+            self.pushed.append((request.content_type, await request.text()))
+            return web.Response(status=202)
+
+        app = web.Application()
+        app.router.add_post("/hook", take)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        self._port = runner.addresses[0][1]
+        return runner
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as made:
+        yield made
+
+
+def run(one: Home, role: str, *options: str) -> subprocess.Popen[str]:
+    return one.spawn(BORROW, "run", *options, role, "--", *BOTO3)
+
+
+def test_the_second_persons_yes_lets_the_call_through(ann: Home, bo: Home) -> None:
+    child = run(ann, "change", "-m", HOSTILE)
+    asked = ann.pending("change")
+    own = ann.borrow("approve", asked["request"], "-y", ok=False)
+    assert own.returncode == 3, own
+    assert own.stderr.startswith("borrow: error:")
+    assert child.poll() is None
+
+    listed = bo.borrow("inbox").stdout
+    assert asked["request"] in listed
+    assert "\x1b" not in listed
+    with pexpect.spawn(
+        BORROW, ["approve", asked["request"]], env=bo.env, encoding="utf-8", timeout=30
+    ) as person:
+        person.expect("approve it")
+        shown = str(person.before)
+        person.sendline("y")
+        person.expect("approved: change")
+        person.expect(pexpect.EOF)
+    assert "asked by   " + ANN in shown
+    facts, _, claims = shown.partition("not verified")
+    assert asked["number"] in facts
+    assert "fix the queue" in claims
+    assert "fix the queue" not in facts
+    assert "\x1b[2J" not in shown
+    assert "\\u{1b}" in claims
+    assert "\\u{202e}" in claims
+
+    code, out, err = finish(child)
+    assert code == 0, err
+    assert "got 5 bytes" in out
+
+
+def test_a_no_reaches_the_client_with_reason_and_request(ann: Home, bo: Home) -> None:
+    child = run(ann, "change")
+    asked = ann.pending("change")["request"]
+    time.sleep(1)
+    bo.borrow("deny", asked, "-y", "-m", "not during the freeze")
+    code, out, err = finish(child)
+    assert code != 0
+    assert "not during the freeze" in out + err
+    assert asked in out + err
+
+
+def grant(ann: Home, bo: Home, role: str = "change") -> str:
+    child = run(ann, role)
+    asked = ann.pending(role)
+    bo.borrow("approve", asked["request"], "-y")
+    assert finish(child)[0] == 0
+    return str(ann.status()["grants"][0]["grant"])
+
+
+def test_a_report_empties_the_cache_within_a_second(ann: Home, bo: Home) -> None:
+    granted = grant(ann, bo)
+    told = time.monotonic()
+    assert ann.control("POST", "/v1/report", {"id": granted}).status == 200
+    wait_for(lambda: not ann.status()["grants"], seconds=5, why="the cache to empty")
+    assert time.monotonic() - told < 1.0
+    again = run(ann, "change")
+    code, out, err = finish(again)
+    assert code != 0
+    assert "frozen" in out + err
+
+
+def test_what_is_given_back_is_asked_for_anew(ann: Home, bo: Home) -> None:
+    granted = grant(ann, bo)
+    ann.borrow("return", "change")
+    assert ann.status()["grants"] == []
+    child = run(ann, "change")
+    asked = ann.pending("change")["request"]
+    bo.borrow("approve", asked, "-y")
+    assert finish(child)[0] == 0
+    assert ann.status()["grants"][0]["grant"] != granted
+
+
+def test_an_auto_grant_is_noticed_at_a_signed_webhook(
+    ann: Home, server: Server, receiver: Receiver
+) -> None:
+    assert finish(run(ann, "reader"))[0] == 0
+    granted = ann.status()["grants"][0]["grant"]
+
+    now = datetime.now(UTC).timestamp()  # noqa: TID251  a test's own clock
+
+    def pushed() -> dict[str, object] | None:
+        for media, body in list(receiver.pushed):
+            assert media == "application/secevent+jwt"
+            event = verify_event(body, keys, issuer=issuer, audience=receiver.url, now=now)
+            if event.kind == NOTICE and event.details.get("grant") == granted:
+                return event.details
+        return None
+
+    told = json.loads(server.home.borrow("server", "status", "--json").stdout)
+    issuer = told["issuer"]
+    keys = PublicKeys.from_jwks(jwks(issuer), "sig")
+    details = wait_for(pushed, why="the notice to be pushed")
+    assert f"borrow not-me {granted}" in json.dumps(details)
+
+
+def jwks(issuer: str) -> dict[str, object]:
+    import urllib.request
+
+    with urllib.request.urlopen(f"{issuer}/jwks", timeout=10) as answer:
+        found: dict[str, object] = json.load(answer)
+        return found
+
+
+def test_a_notice_comes_to_the_terminal_that_asked(ann: Home) -> None:
+    with pexpect.spawn(
+        BORROW, ["run", "reader", "--", *BOTO3], env=ann.env, encoding="utf-8", timeout=30
+    ) as person:
+        person.expect("got 5 bytes")
+        person.expect(pexpect.EOF)
+    wait_for(lambda: ann.status()["notices"], why="the notice")
+    assert "not-me" in json.dumps(ann.status()["notices"])
