@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import pty
@@ -10,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from borrow.daemon import credential
+from borrow.daemon import credential, terminal
 from borrow.protocol.errors import Refused
 from borrow_fakes.workstation import Workstation, workstation
 
@@ -88,20 +89,61 @@ async def test_the_reason_of_the_environment_goes_along() -> None:
 
 
 async def test_while_it_waits_it_tells_the_terminal_what_for() -> None:
-    async with workstation() as machine:
+    async with workstation(say=terminal.say, draw=terminal.draw) as machine:
         shown, task = await _in_a_terminal(machine)
         asked = await machine.fake.asked_for()
         line = await shown()
         assert f"number {asked.request.number}" in line
-        assert asked.id in line
         await machine.fake.approve()
-        assert await task == 0
+        status, rest = await task
+        assert status == 0
+        assert "borrow: prod-admin granted" in rest
+        assert rest.endswith("\a")
+
+
+async def test_a_call_that_is_answered_soon_leaves_the_terminal_alone() -> None:
+    async with workstation(say=terminal.say, draw=terminal.draw) as machine:
+        machine.fake.auto = True
+        _, task = await _in_a_terminal(machine)
+        assert await task == (0, "")
+
+
+async def test_a_program_without_a_terminal_of_ours_gets_its_lines_over_the_socket() -> None:
+    async with workstation() as machine:
+        assert machine.started is not None
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", _RAW, str(machine.started.control)),
+            stdout=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )
+        asked = await machine.fake.asked_for()
+        await asyncio.sleep(1.0)
+        await machine.fake.approve()
+        async with asyncio.timeout(10):
+            out, _ = await process.communicate()
+        lines = out.decode().splitlines()
+        told = [line for line in lines if line.startswith("L ")]
+        assert len(told) == 1
+        assert f"number {asked.request.number}" in told[0]
+        assert asked.id in told[0]
+        assert lines[-1].startswith("D {")
+        assert machine.lines == []
+
+
+_RAW = """
+import socket, sys
+with socket.socket(socket.AF_UNIX) as call:
+    call.connect(sys.argv[1])
+    call.sendall(b"GET /v1/process/prod-admin HTTP/1.1\\r\\n\\r\\n")
+    print(call.makefile().read(), end="")
+"""
 
 
 async def _in_a_terminal(
     machine: Workstation,
-) -> tuple[Callable[[], Awaitable[str]], asyncio.Task[int]]:
-    """Start the helper with a terminal of its own; a reader of its lines, and its exit status."""
+) -> tuple[Callable[[], Awaitable[str]], asyncio.Task[tuple[int, str]]]:
+    """Start the helper with a terminal of its own; a reader up to the number, and how it
+    ended: its exit status and what else the terminal shows."""
     leader, follower = pty.openpty()
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -118,12 +160,16 @@ async def _in_a_terminal(
                 text += (await asyncio.to_thread(os.read, leader, 4096)).decode()
         return text
 
-    async def ended() -> int:
+    async def ended() -> tuple[int, str]:
         async with asyncio.timeout(10):
             status = await process.wait()
+        os.set_blocking(leader, False)
+        rest = ""
+        with contextlib.suppress(BlockingIOError):
+            rest = os.read(leader, 65536).decode()
         os.close(leader)
         os.close(follower)
-        return status
+        return status, rest
 
     return shown, asyncio.get_running_loop().create_task(ended())
 

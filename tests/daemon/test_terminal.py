@@ -5,14 +5,16 @@ import pty
 import re
 import select
 import subprocess
+import termios
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from borrow.daemon.caller import Session, session_of
-from borrow.daemon.terminal import MAX_LINE, say
+from borrow.daemon.terminal import MAX_LINE, Drawn, Live, columns, draw, fit, say
 from borrow_fakes.edge import SYSTEM_PYTHON
 from borrow_fakes.tools import lacking, need
 
@@ -53,22 +55,93 @@ def heard(controller: int) -> bytes:
 def test_the_line_arrives_in_the_callers_terminal() -> None:
     with terminal_session() as (controller, session):
         assert say(session, "borrow: number 123, sent to your phone")
-        assert heard(controller).strip() == b"borrow: number 123, sent to your phone"
+        assert heard(controller) == b"\rborrow: number 123, sent to your phone\x1b[K\r\r\n"
 
 
 def test_a46_nothing_in_a_line_acts_on_the_terminal() -> None:
     hostile = "a\x1b]8;;http://evil\x07b\x1b[2Jc\rd\ne\x9bf\u202eg\x00"
     with terminal_session() as (controller, session):
         assert say(session, hostile)
-        line = heard(controller).strip()
+        line = heard(controller).strip().removesuffix(b"\x1b[K")
         assert not re.search(rb"[\x00-\x1f\x7f]|\xc2[\x80-\x9f]", line)
         assert rb"\u{1b}" in line
+
+
+LINE = Live(
+    "borrow: prod-admin waits for you",
+    ("number 417", "14:57 left"),
+    ("r-1", "answer on your other device"),
+)
+
+
+def resize(controller: int, columns: int) -> None:
+    termios.tcsetwinsize(controller, (24, columns))
+
+
+def cooked(controller: int, *, on: bool) -> None:
+    settings = termios.tcgetattr(controller)
+    settings[3] = settings[3] | termios.ICANON if on else settings[3] & ~termios.ICANON
+    termios.tcsetattr(controller, termios.TCSANOW, settings)
+
+
+def test_a_live_line_is_redrawn_in_place_and_ended_before_the_outcome() -> None:
+    with terminal_session() as (controller, session):
+        resize(controller, 120)
+        assert draw(session, LINE) is Drawn.YES
+        assert draw(session, replace(LINE, needed=("number 417", "14:56 left"))) is Drawn.YES
+        assert say(session, "borrow: granted", after_live=True, bell=True)
+        assert heard(controller).decode() == (
+            "\rborrow: prod-admin waits for you · number 417 · 14:57 left · r-1"
+            " · answer on your other device\x1b[K"
+            "\rborrow: prod-admin waits for you · number 417 · 14:56 left · r-1"
+            " · answer on your other device\x1b[K"
+            "\r\r\nborrow: granted\x1b[K\r\r\n\a"  # the terminal adds a \r to each \n
+        )
+
+
+@pytest.mark.parametrize("width", [1, 2, 10, 30, 60, 75, 80, 200])
+def test_a_live_line_never_wraps_and_keeps_what_matters(width: int) -> None:
+    with terminal_session() as (controller, session):
+        resize(controller, width)
+        assert draw(session, LINE) is Drawn.YES
+        line = heard(controller).decode().removeprefix("\r").removesuffix("\x1b[K")
+        assert columns(line) < width
+        assert ("number 417 · 14:57 left" in line) == (width > 42)
+        assert ("other device" in line) == (width > 100)
+
+
+def test_a46_names_in_a_live_line_are_escaped_before_they_are_measured() -> None:
+    hostile = "bea\x1b[2J\r\n\a\u202e\u3042" * 3
+    line = Live(f"borrow: prod-admin waits for {hostile}", LINE.needed, (f"{hostile} is looking",))
+    for width in (40, 80, 120, 300):
+        text = fit(line, width)
+        assert columns(text) <= width
+        assert not re.search(r"[\x00-\x1f\x7f-\x9f\u202e]", text)
+        assert "number 417" in text
+
+
+def test_a_full_screen_program_is_never_drawn_on() -> None:
+    with terminal_session() as (controller, session):
+        cooked(controller, on=False)
+        assert draw(session, LINE) is Drawn.NOT_HERE
+        assert heard(controller) == b""
+        assert say(session, "one plain line")
+        assert b"\x1b" not in heard(controller)
+        cooked(controller, on=True)
+        assert draw(session, LINE) is Drawn.YES
+
+
+def test_no_live_line_where_no_line_may_go() -> None:
+    with terminal_session() as (controller, session):
+        ended = Session(session.sid, session.leader_start - 1, session.tty)
+        assert draw(ended, LINE) is Drawn.NO
+        assert heard(controller) == b""
 
 
 def test_a_long_line_is_cut() -> None:
     with terminal_session() as (controller, session):
         assert say(session, "x" * 10_000)
-        assert len(heard(controller)) <= MAX_LINE + 10
+        assert len(heard(controller)) <= MAX_LINE + 12
 
 
 def test_a_session_that_ended_is_not_written_to() -> None:

@@ -61,7 +61,7 @@ async def joined(desk: FrontDesk, folder: Path, person: str) -> AsyncIterator[Wo
     save_config(state, config)
     fake: Any = None  # nothing of it is used: the approver is real
     nobody: FakeApprover = fake
-    world = replace(World(), environ={}, say=lambda session, line: True)
+    world = replace(World(), environ={}, say=lambda session, line, **how: True)
     machine = Workstation(nobody, state, world, Shift(), [])
     await machine.start()
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from borrow.daemon.broker import Caller, Served
 from borrow.daemon.cache import Grant
@@ -23,7 +23,7 @@ from borrow.daemon.control import (
 )
 from borrow.daemon.documents import process_document
 from borrow.daemon.flights import Asked, Flight, FlightState
-from borrow.daemon.telling import EVERY, waiting_line
+from borrow.daemon.telling import QUIET, waiting_line
 from borrow.daemon.unixhttp import Answer, Call, Stream
 from borrow.protocol.errors import BorrowError, Misconfigured, Refused
 from borrow.protocol.strict import Members
@@ -31,6 +31,8 @@ from borrow.protocol.text import shown
 
 if TYPE_CHECKING:
     from borrow.daemon.unixhttp import Send
+
+_LINES_EVERY: Final = 15.0  # seconds between two `L` lines when nothing changes
 
 
 def borrow_routes(parts: Parts) -> list[Route]:
@@ -88,6 +90,7 @@ async def follow(parts: Parts, found: Flight | Grant, send: Send, *, wait: bool)
         await send(_line(_granted(parts, found)))
         return
     found.watchers += 1
+    found.touch()
     try:
         last: dict[str, Any] = {}
         while True:
@@ -102,6 +105,7 @@ async def follow(parts: Parts, found: Flight | Grant, send: Send, *, wait: bool)
             await found.changed()
     finally:
         found.watchers -= 1
+        found.touch()
 
 
 def _event(parts: Parts, flight: Flight) -> dict[str, Any]:
@@ -150,7 +154,10 @@ def _granted(parts: Parts, grant: Grant) -> dict[str, Any]:
 
 
 async def credential_process(parts: Parts, caller: Caller, send: Send) -> None:
-    """`L` lines while waiting, then `D` with the document or `E` with the reason."""
+    """`L` lines while waiting, then `D` with the document or `E` with the reason.
+
+    The lines are for terminals that we cannot find ourselves; the others hear from `telling`.
+    """
 
     async def outcome() -> Served | BorrowError:
         try:
@@ -160,6 +167,7 @@ async def credential_process(parts: Parts, caller: Caller, send: Send) -> None:
 
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(outcome())
+        await asyncio.wait({task}, timeout=None if caller.terminal else QUIET)
         last = ""
         while not task.done():
             flight = parts.broker.flight_of(caller)
@@ -182,7 +190,9 @@ async def _next_change(task: asyncio.Task[Any], flight: Flight | None) -> None:
         return
     async with asyncio.TaskGroup() as tasks:
         change = tasks.create_task(flight.changed())
-        await asyncio.wait({task, change}, timeout=EVERY, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(
+            {task, change}, timeout=_LINES_EVERY, return_when=asyncio.FIRST_COMPLETED
+        )
         change.cancel()
 
 
@@ -240,7 +250,9 @@ async def _caller(pid: int, role: str, via: str, asked: Asked) -> Caller:
     async def describe() -> dict[str, Any]:
         return await caller_process(pid)
 
-    return Caller(await caller_group(pid, role), via, asked, describe)
+    group = await caller_group(pid, role)
+    # `borrow ask` shows the wait itself.
+    return Caller(group, via, asked, describe, terminal=via == "process" and group.tty != "")
 
 
 def _asked(body: Members) -> Asked:

@@ -21,7 +21,7 @@ from borrow.daemon.groups import NAME as BEARERS
 from borrow.daemon.groups import Bearers
 from borrow.daemon.imds_role import NAME as IMDS_ROLE
 from borrow.daemon.imds_role import ImdsRole
-from borrow.daemon.telling import shared_line, tell
+from borrow.daemon.telling import Teller, shared_line
 from borrow.daemon.ticker import Ticker
 from borrow.daemon.upstream import Upstream
 
@@ -74,6 +74,7 @@ class Core:
         self._stop = stop
         self._groups: dict[str, Group] = {}
         self._last_sweep = world.now()
+        self._teller = Teller(world.say, world.draw, world.now)
         self.upstream = Upstream(self._connect)
         self.poll = Poll(
             self.upstream,
@@ -178,11 +179,13 @@ class Core:
         logger.warning("this device is frozen", extra={"grants": len(ended)})
 
     def _on_notice(self, notice: Notice) -> None:
-        # In the sessions that asked for this role; a stranger's notice goes to `borrow` only.
+        # In the sessions that asked for this role and do not hear the same of their own question;
+        # a stranger's notice goes to `borrow` only.
         sessions = {g.session for g in self._groups.values() if g.role == notice.role}
         hint = f" · {notice.hint}" if notice.hint else ""
         for session in sessions:
-            self._say(session, f"borrow: {notice.text}{hint}")
+            if not self._teller.has_told(session, notice):
+                self._say(session, f"borrow: {notice.text}{hint}")
 
     def _on_shared(self, group: Group, grant: Grant) -> None:
         self._say(group.session, shared_line(group, grant))
@@ -192,7 +195,7 @@ class Core:
             self._groups.pop(next(iter(self._groups)))
         self._groups[flight.group.id] = flight.group
         if flight.group.tty:
-            self._spawn(tell(flight, self._world.say, self._world.now))
+            self._spawn(self._teller.follow(flight))
 
     def _say(self, session: Session, line: str) -> None:
         if session.tty:

@@ -52,6 +52,8 @@ class Notice:
     role: str
     subject: str
     at: int
+    request: str = ""
+    grant: str = ""
 
 
 class Poll:
@@ -177,6 +179,8 @@ def read_notice(details: dict[str, Any], subject: str, issued_at: int) -> Notice
         role=text("role", 64),
         subject=shown(subject, 64),
         at=issued_at,
+        request=text("request", 64),
+        grant=text("grant", 64),
     )
 
 

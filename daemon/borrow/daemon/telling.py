@@ -1,27 +1,58 @@
 """The waiting line in the caller's own terminal, while its SDK call is held.
 
-Written soon after the start, at each change and every 15 seconds at most; `terminal.say` decides whether
-the terminal is really the caller's. Text of people and servers passes `shown` there.
+Nothing is written for a call that is answered soon. After that one line stands there and counts
+down in place; it is ended when what it says changes, and the outcome follows at once, so that the
+program's next output comes after it. Where no line can be redrawn (a full-screen program, a second
+question in the same terminal) each change is one plain line. `terminal` decides whether the
+terminal is really the caller's, escapes what people and servers wrote, and cuts to its width.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
 
 from borrow.daemon.flights import Flight, FlightState
+from borrow.daemon.terminal import Drawn, Live
+from borrow.protocol.durations import show_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from borrow.daemon.cache import Grant
     from borrow.daemon.caller import Session
+    from borrow.daemon.events import Notice
     from borrow.daemon.groups import Group
     from borrow.daemon.moments import Moment
 
-EVERY: Final = 15.0  # seconds between two lines when nothing changes
-QUIET: Final = 0.3  # seconds before the first line: a grant by policy needs none
-AT_MOST_EVERY: Final = 1.0  # seconds between two lines when something does
+QUIET: Final = 0.7  # seconds in which an answer needs no line: a grant by policy, a quick yes
+TICK: Final = 1.0  # seconds between two looks at the countdown
+
+_REMEMBERED: Final = 64  # ended questions whose late notices are recognised
+
+# Kinds of notice that say what the line said already, or what nobody had to wait for.
+_OUTCOMES: Final = frozenset(
+    {"grant_opened", "grant_resumed", "request_denied", "request_expired", "request_cancelled"}
+)
+
+
+class Say(Protocol):
+    """Write one whole line; `after_live` ends the line that is being redrawn first."""
+
+    def __call__(
+        self, session: Session, line: str, *, after_live: bool = False, bell: bool = False
+    ) -> bool: ...
+
+
+class Draw(Protocol):
+    """Redraw the open line; `after_live` ends it first and starts another."""
+
+    def __call__(self, session: Session, line: Live, *, after_live: bool = False) -> Drawn: ...
+
+
+# -- what is said ----------------------------------------------------------------------------------
 
 
 def waiting_line(flight: Flight, now: Moment) -> str:
@@ -35,25 +66,32 @@ def waiting_line(flight: Flight, now: Moment) -> str:
         return f"borrow: {role} waits · {flight.trouble}, trying again"
     if flight.state is FlightState.ASKING:
         return f"borrow: {role} waits for the approver"
-    parts = [
-        f"borrow: {role} waits for {_whom(flight)}",
-        f"number {flight.number}",
-        flight.request,
-        *_seen(flight),
-    ]
-    if flight.ends is not None:
-        parts.append(f"{_clock(flight.ends.left(now))} left")
-    return " · ".join(parts)
+    return live_line(flight, now).whole()
 
 
-def outcome_line(flight: Flight) -> str:
+def live_line(flight: Flight, now: Moment) -> Live:
+    """The countdown of a question that people have before them."""
+    left = () if flight.ends is None else (f"{_clock(flight.ends.left(now))} left",)
+    more = [flight.request, *_seen(flight)]
+    if flight.mode == "self":
+        more.append("answer on your other device")
+    return Live(
+        head=f"borrow: {flight.facts.name} waits for {_whom(flight)}",
+        needed=(f"number {flight.number}", *left),
+        more=tuple(more),
+    )
+
+
+def outcome_line(flight: Flight, now: Moment) -> str:
     role = flight.facts.name
     if flight.grant is not None:
-        return f"borrow: {role} granted · {flight.grant.grant_id}"
+        lasts = _lasts(flight.grant.ends.left(now))
+        return f"borrow: {role} granted for {lasts} · {flight.grant.grant_id}"
     error = flight.error
     why = error.message if error is not None else "the request was withdrawn"
+    named = f" · {flight.request}" if flight.request not in why else ""
     hint = f" · {error.hint}" if error is not None and error.hint else ""
-    return f"borrow: {role} refused: {why} · {flight.request}{hint}"
+    return f"borrow: {role} refused: {why}{named}{hint}"
 
 
 def shared_line(group: Group, grant: Grant) -> str:
@@ -63,38 +101,12 @@ def shared_line(group: Group, grant: Grant) -> str:
     )
 
 
-async def tell(
-    flight: Flight,
-    say: Callable[[Session, str], bool],
-    now: Callable[[], Moment],
-    *,
-    at_most_every: float = AT_MOST_EVERY,
-) -> None:
-    """Follow `flight` to its end in the terminal of its group."""
-    await asyncio.sleep(min(QUIET, at_most_every))
-    last = ""
-    while not flight.over:
-        if flight.listeners:
-            line = waiting_line(flight, now())
-            if line != last:
-                say(flight.group.session, line)
-                last = line
-        try:
-            async with asyncio.timeout(EVERY):
-                await flight.changed()
-                await asyncio.sleep(at_most_every)
-        except TimeoutError:
-            continue
-    if last:
-        say(flight.group.session, outcome_line(flight))
-
-
 _OPTIONS: Final = {"reason": ' -m "…"', "ticket": " --ticket …"}
 
 
 def _whom(flight: Flight) -> str:
     if flight.mode == "self":
-        return "you, on your other device"
+        return "you"
     people = flight.people
     if not people:
         return "the approvers"
@@ -111,6 +123,126 @@ def _seen(flight: Flight) -> list[str]:
     return []
 
 
+def _lasts(seconds: float) -> str:
+    """To the minute, where that is near enough."""
+    return show_duration(round(seconds / 60) * 60 if seconds >= 120 else max(1, round(seconds)))
+
+
 def _clock(seconds: float) -> str:
     whole = max(0, int(seconds))
     return f"{whole // 60}:{whole % 60:02d}"
+
+
+# -- when it is said -------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Told:
+    """What one flight's terminal was told. `heard`: somebody waits there, or did to the end."""
+
+    heard: bool = False
+    live: bool = False  # our line is the open one
+    line: str = ""
+    steady: tuple[object, ...] = ()  # of the line, without what changes by itself
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    session: Session
+    request: str
+    grant: str
+
+
+class Teller:
+    """One daemon's waiting lines. `quiet` and `tick` are seconds."""
+
+    def __init__(
+        self,
+        say: Say,
+        draw: Draw,
+        now: Callable[[], Moment],
+        *,
+        quiet: float = QUIET,
+        tick: float = TICK,
+    ) -> None:
+        self._say = say
+        self._draw = draw
+        self._now = now
+        self._quiet = quiet
+        self._tick = tick
+        self._followed: dict[Flight, _Told] = {}
+        self._live: dict[str, Flight] = {}  # whose line is redrawn, by terminal
+        self._ended: deque[_Ended] = deque(maxlen=_REMEMBERED)
+
+    async def follow(self, flight: Flight) -> None:
+        """Until the flight ends: its line, and then its outcome, in the terminal of its group."""
+        told = self._followed[flight] = _Told()
+        loop = asyncio.get_running_loop()
+        loud = loop.time() + self._quiet
+        try:
+            while not flight.over:
+                told.heard = flight.listeners > 0 or flight.watchers > 0
+                if loop.time() >= loud and flight.listeners:
+                    self._show(flight, told)
+                await self._change(flight, max(loud - loop.time(), 0.0) or self._tick)
+            if told.line and (told.heard or flight.grant is not None):
+                self._say(
+                    flight.group.session,
+                    outcome_line(flight, self._now()),
+                    after_live=told.live,
+                    bell=flight.grant is not None,
+                )
+        finally:
+            self._forget(flight, told)
+
+    def has_told(self, session: Session, notice: Notice) -> bool:
+        """Whether `notice` only repeats what a program or a command in `session` hears anyhow."""
+        if notice.kind not in _OUTCOMES:
+            return False
+        for flight, told in self._followed.items():
+            # Before its acknowledgement a flight has no id to know it by: the role must do.
+            same = flight.request in (notice.request, "") and flight.facts.name == notice.role
+            if same and told.heard and flight.group.session == session:
+                return True
+        return any(
+            each.session == session
+            and (each.request == notice.request or each.grant == notice.grant != "")
+            for each in self._ended
+        )
+
+    async def _change(self, flight: Flight, within: float) -> None:
+        try:
+            # Without listeners nothing is drawn, so no clock need tick.
+            async with asyncio.timeout(within if flight.listeners else None):
+                await flight.changed()
+        except TimeoutError:
+            return
+
+    def _show(self, flight: Flight, told: _Told) -> None:
+        session, now = flight.group.session, self._now()
+        line = waiting_line(flight, now)
+        if line == told.line:
+            return
+        steady = (flight.state, flight.trouble, flight.request, _whom(flight), *_seen(flight))
+        changed = steady != told.steady
+        counts = flight.state is FlightState.PENDING and not flight.trouble
+        if counts and self._live.setdefault(session.tty, flight) is flight:
+            after = told.live and changed
+            drawn = self._draw(session, live_line(flight, now), after_live=after)
+            told.live = drawn is Drawn.YES or (told.live and not after)
+            if drawn is not Drawn.NOT_HERE:
+                told.line, told.steady = line, steady
+                return
+        if changed:
+            self._say(session, line, after_live=told.live)
+            told.live = False
+            told.line, told.steady = line, steady
+
+    def _forget(self, flight: Flight, told: _Told) -> None:
+        session = flight.group.session
+        del self._followed[flight]
+        if self._live.get(session.tty) is flight:
+            del self._live[session.tty]
+        if told.heard:
+            grant = flight.grant.grant_id if flight.grant is not None else ""
+            self._ended.append(_Ended(session, flight.request, grant))

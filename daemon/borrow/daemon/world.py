@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from borrow.daemon.caller import Session
     from borrow.daemon.front import Limits
+    from borrow.daemon.telling import Draw, Say
+    from borrow.daemon.terminal import Drawn, Live
 
 # Seconds a request stays open after its last client left by itself: long enough for a re-run.
 GRACE: Final = 30.0
@@ -30,10 +32,16 @@ def system_moment() -> Moment:
     return Moment(time.time(), time.clock_gettime(boot))  # noqa: TID251  the edge that reads it
 
 
-def say(session: Session, line: str) -> bool:
+def say(session: Session, line: str, *, after_live: bool = False, bell: bool = False) -> bool:
     from borrow.daemon import terminal  # late: needed once somebody waits
 
-    return terminal.say(session, line)
+    return terminal.say(session, line, after_live=after_live, bell=bell)
+
+
+def draw(session: Session, line: Live, *, after_live: bool = False) -> Drawn:
+    from borrow.daemon import terminal
+
+    return terminal.draw(session, line, after_live=after_live)
 
 
 def alive(sid: int, start: int) -> bool:
@@ -48,7 +56,8 @@ class World:
 
     now: Callable[[], Moment] = system_moment
     entropy: Callable[[int], bytes] = os.urandom
-    say: Callable[[Session, str], bool] = say
+    say: Say = say
+    draw: Draw = draw
     alive: Callable[[int, int], bool] = alive
     peers: Callable[[], PeerSource] = system_peers
     grace: float = GRACE

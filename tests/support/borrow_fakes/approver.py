@@ -157,6 +157,14 @@ class FakeApprover:
         details = {"kind": "grant_opened", "role": role, "text": text, "hint": ""}
         return await self.tell(NOTICE, "request:r-0", details)
 
+    async def opened(self, grant: Granted) -> str:
+        """The notice of a grant, as the real approver words it."""
+        role = grant.asked.request.role.identifier
+        names = {"grant": grant.id, "request": grant.asked.id}
+        text = f"{PERSON} may use {role} now"
+        details = {"kind": "grant_opened", "role": role, "text": text, "hint": "", **names}
+        return await self.tell(NOTICE, f"grant:{grant.id}", details)
+
     async def acknowledged(self, jti: str) -> None:
         async with asyncio.timeout(5), self._changed:
             await self._changed.wait_for(lambda: jti in self.acked)

@@ -16,6 +16,7 @@ from borrow.daemon.config import DaemonConfig, save_config
 from borrow.daemon.device import create_device
 from borrow.daemon.moments import Moment
 from borrow.daemon.places import StateDir
+from borrow.daemon.terminal import Drawn, Live
 from borrow.daemon.world import World, system_moment
 from borrow_fakes.approver import PERSON, FakeApprover, running_approver
 
@@ -216,12 +217,16 @@ async def workstation(*, enrolled: bool = True, **world: Any) -> AsyncIterator[W
                 enrol(state, fake)
             lines: list[tuple[Session, str]] = []
 
-            def say(session: Session, line: str) -> bool:
+            def say(session: Session, line: str, **how: bool) -> bool:
                 lines.append((session, line))
                 return True
 
+            def draw(session: Session, line: Live, **how: bool) -> Drawn:
+                lines.append((session, line.whole()))
+                return Drawn.YES
+
             environ = {key: os.environ[key] for key in ("PATH",) if key in os.environ}
-            outside = World(now=shift.now, say=say, environ=environ)
+            outside = World(now=shift.now, say=say, draw=draw, environ=environ)
             machine = Workstation(fake, state, replace(outside, **world), shift, lines)
             await machine.start()
             try:
