@@ -1,0 +1,83 @@
+"""`credential_process` through real clients: cached, held, denied, and what the terminal shows."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from pathlib import Path
+
+import pexpect
+import pytest
+
+import borrow.daemon.credential
+from borrow_fakes.lab import AWS_CLI_V1, BORROW, Home, finish
+
+HELPER = str(borrow.daemon.credential.__file__)
+BOTO3 = (sys.executable, str(Path(__file__).parent / "clients/s3_get.py"))
+CLI_V1 = (AWS_CLI_V1, "s3api", "get-object", "--bucket", "lab", "--key", "k", "/dev/null")
+CLIENTS = {"boto3": BOTO3, "awscli1": CLI_V1}
+client = pytest.mark.parametrize("command", CLIENTS.values(), ids=list(CLIENTS))
+
+
+def configured(solo: Home, role: str, *, line: str = "") -> dict[str, str]:
+    """A profile that names the helper, as a person writes it into the AWS config."""
+    helper = line or f"{sys.executable} -I -S -E {HELPER} {solo.socket} {role}"
+    path = solo.root / "home/config"
+    path.write_text(f"[profile borrowed]\ncredential_process = {helper}\nregion = us-east-1\n")
+    return {"AWS_CONFIG_FILE": str(path), "AWS_PROFILE": "borrowed"}
+
+
+@client
+def test_a_held_profile_waits_and_works(solo: Home, command: tuple[str, ...]) -> None:
+    child = solo.spawn(*command, env=configured(solo, "click"))
+    request = solo.pending("click")["request"]
+    time.sleep(3)
+    assert child.poll() is None
+    solo.decide(request)
+    code, out, err = finish(child)
+    assert code == 0, err
+    assert "5" in out
+    again = solo.spawn(*command, env=configured(solo, "click"))
+    assert finish(again)[0] == 0  # cached: nobody is asked
+    assert len(solo.log("request.accept")) == 1
+
+
+@client
+def test_a_denied_profile_shows_the_reason(solo: Home, command: tuple[str, ...]) -> None:
+    child = solo.spawn(*command, env=configured(solo, "click"))
+    request = solo.pending("click")["request"]
+    solo.decide(request, "deny", reason="not during the freeze")
+    code, out, err = finish(child)
+    assert code != 0
+    assert "not during the freeze" in out + err
+    assert request in out + err
+
+
+def test_the_hidden_command_does_the_same(solo: Home) -> None:
+    env = configured(solo, "reader", line=f"{BORROW} credential reader")
+    code, out, err = finish(solo.spawn(*BOTO3, env=env))
+    assert code == 0, err
+    assert "got 5 bytes" in out
+
+
+def test_the_terminal_shows_what_the_client_hides(solo: Home) -> None:
+    env = solo.env | configured(solo, "click")
+    with pexpect.spawn(CLI_V1[0], list(CLI_V1[1:]), env=env, encoding="utf-8", timeout=30) as term:
+        term.expect(r"click waits for you[^\n]*number (\d{3})")
+        number = re.search(r"\d{3}", str(term.match[1]))
+        ask = solo.pending("click")
+        assert number is not None
+        assert ask["number"] == number[0]
+        solo.decide(ask["request"])
+        term.expect("ContentLength")
+        term.expect(pexpect.EOF)
+
+
+def test_without_a_daemon_it_says_so_in_one_line(solo: Home) -> None:
+    env = configured(solo, "reader")
+    solo.borrow("daemon", "stop")
+    code, _, err = finish(solo.spawn(*CLI_V1, env=env))
+    assert code != 0
+    assert "the daemon is not running" in err
+    assert "borrow daemon start" in err
