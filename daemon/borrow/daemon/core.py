@@ -8,6 +8,7 @@ the first connection that passes the lane and the first question to the approver
 from __future__ import annotations
 
 import logging
+import os
 import socket
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,7 +27,7 @@ from borrow.daemon.ticker import Ticker
 from borrow.daemon.upstream import Upstream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from borrow.daemon.cache import Grant
     from borrow.daemon.caller import Session
@@ -92,7 +93,7 @@ class Core:
             entropy=world.entropy,
             spawn=spawn,
             host=socket.gethostname(),
-            os_user=_user_name(world.environ),
+            os_user=user_name(),
             grace=world.grace,
             on_shared=self._on_shared,
             on_flight=self._on_flight,
@@ -202,5 +203,17 @@ class Core:
             self._world.say(session, line)
 
 
-def _user_name(environ: Mapping[str, str]) -> str:
-    return environ.get("USER") or environ.get("LOGNAME") or ""
+def user_name() -> str:
+    """Of the user we run as, by the system's table: the environment says what somebody put there.
+
+    A user without an entry (a container's number) is named by the number.
+    """
+    if not hasattr(os, "getuid"):
+        return ""
+    import pwd  # not on Windows
+
+    uid = os.getuid()
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
