@@ -116,6 +116,16 @@ async def test_a_refusal_by_policy_is_a_true_status_and_asks_nobody_again() -> N
         assert (await machine.fetch("prod-admin", bearer)).status == 200
 
 
+async def test_too_many_questions_in_vain_end_the_call_instead_of_being_asked_on() -> None:
+    async with workstation() as machine:
+        bearer = await machine.bearer()
+        machine.fake.refusal = Refused("3 requests were denied", state="throttled", hint="wait")
+        answer = await machine.fetch("prod-admin", bearer, within=3)
+        assert (answer.status, answer.json["code"]) == (403, "AccessDenied")
+        assert "3 requests were denied" in answer.json["Message"]
+        assert machine.fake.calls["/bc-authorize"] == 1
+
+
 async def test_a_no_holds_for_programs_and_a_new_reason_opens_the_way() -> None:
     async with workstation() as machine:
         bearer = await machine.bearer()

@@ -140,6 +140,21 @@ async def test_a_colleagues_no_reaches_the_program_with_its_reason(
     assert retry.json["request"] == one["request"]
 
 
+async def test_after_three_noes_the_next_question_is_refused_and_reaches_nobody(
+    ann: Workstation, bea: Workstation
+) -> None:
+    for reason in ("first", "second", "third"):
+        told = await ann.ask({"role": "prod-admin", "reason": reason, "wait": False})
+        body = {"decision": "deny", "reason": "no"}
+        await bea.control("POST", f"/v1/decisions/{told[0]['request']}", body)
+        async with asyncio.timeout(5):
+            while (await ann.control("GET", "/v1/status"))["asks"]:
+                await asyncio.sleep(0.02)
+    (last,) = await ann.ask({"role": "prod-admin", "reason": "fourth", "wait": True})
+    assert (last["event"], last["state"]) == ("refused", "throttled")
+    assert last["hint"].startswith("wait ten minutes")
+
+
 async def test_after_a_restart_the_grant_is_resumed(ann: Workstation) -> None:
     bearer = await ann.bearer("dev-read")
     assert (await ann.fetch("dev-read", bearer)).status == 200

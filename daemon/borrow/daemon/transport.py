@@ -235,6 +235,9 @@ def _judge(status: int, headers: Mapping[str, str], body: bytes) -> dict[str, An
     """The answer's members, or the error it means."""
     if status == 429 or status >= 500:
         error = _error_in(body)
+        if status == 429 and isinstance(error, Refused):
+            # Too many questions were asked in vain: asking on is what it is there to stop.
+            raise error
         wait = headers.get("Retry-After", "")
         raise Unavailable(
             error.message if error else f"the approver answers with status {status}",

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from joserfc.jwk import ECKey
 
 PERSON = "ann@example.com"
-_STATUS = {"authorization_pending": 400, "needs": 400, "unavailable": 503}
+_STATUS = {"authorization_pending": 400, "needs": 400, "unavailable": 503, "throttled": 429}
 
 
 def role_entry(name: str, **changes: Any) -> dict[str, Any]:
