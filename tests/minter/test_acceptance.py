@@ -119,8 +119,11 @@ def test_a_role_must_be_named_with_its_own_arn(house: MinterHouse, ann: FakeDevi
 def test_a_policy_refusal_has_its_own_word_and_is_logged(
     house: MinterHouse, ann: FakeDevice, role: str, changes: dict[str, object], state: str
 ) -> None:
-    assert refusal(house, ann, role, **changes) == state
+    with pytest.raises(Refused) as raised:
+        house.ask(ann, role, **changes)
+    assert raised.value.state == state
     entry = house.log()[-1]
+    assert entry["facts"]["request"] == raised.value.request  # the error names its entry
     assert (entry["kind"], entry["facts"]["state"]) == ("request.refused", state)
 
 

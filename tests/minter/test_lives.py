@@ -220,8 +220,8 @@ def test_every_single_thing_that_goes_wrong_on_the_way(role: str) -> None:
 
 TestMinterLives = MinterLives.TestCase
 TestMinterLives.settings = settings(
-    max_examples=30,
-    stateful_step_count=35,
+    max_examples=20,
+    stateful_step_count=30,
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )

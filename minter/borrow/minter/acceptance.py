@@ -23,7 +23,7 @@ from borrow.minter.store import Keep
 from borrow.minter.verdicts import judge, refused, role_of
 from borrow.policy.model import AskPeers, AskSelf, Auto, NeedsMore, Refuse
 from borrow.protocol.errors import Needs, Refused, Untrusted
-from borrow.protocol.ids import ENTROPY_BYTES, new_request_id
+from borrow.protocol.ids import ENTROPY_BYTES, RequestId, new_request_id
 from borrow.protocol.jose import SKEW
 from borrow.protocol.lifecycle import GrantState, RequestState
 
@@ -64,8 +64,10 @@ def accept(
         raise Keep(needs) from None
     except (Refused, Untrusted) as refusal:
         # It never becomes a request, but people ask why: the id joins the SDK's error to the log.
+        # A refusal from memory names the request that was denied, which says more.
         request_id = new_request_id(step.now, step.entropy(ENTROPY_BYTES))
         if isinstance(refusal, Refused):
+            request_id = RequestId(refusal.request or request_id)
             refusal.request = request_id
         step.leaf(
             "request.refused",
