@@ -108,8 +108,8 @@ def test_the_waiting_line_counts_down_and_the_title_comes_back(solo: Home) -> No
         assert code == 130
         assert "\x1b[23;0t" in shown  # the title that was there before
         assert "stays open" in shown
-        assert "borrow deny r-" in shown
-    solo.borrow("deny", solo.pending("click")["request"])
+        assert "borrow return r-" in shown
+    solo.borrow("return", solo.pending("click")["request"])
 
 
 def test_a_bare_enter_approves_nothing(solo: Home) -> None:

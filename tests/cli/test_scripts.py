@@ -222,6 +222,7 @@ def test_ctrl_c_leaves_the_request_standing_and_says_so(solo: Home) -> None:
     assert "stays open" in err
     assert solo.pending("click")["request"] == request
     assert solo.borrow("return", request).stdout == f"withdrawn: {request}\n"
+    assert solo.log("request.cancelled")[-1]["request"] == request
 
 
 def test_what_a_rule_needs_is_named_where_nobody_can_be_asked(solo: Home) -> None:

@@ -34,6 +34,16 @@ def test_the_line_says_what_is_asked_by_whom_of_whom_and_how_long() -> None:
     assert waiting.line(NOW) == "waiting for bo@example.com or cy@example.com, 15m left"
 
 
+def test_ones_own_yes_is_asked_for_where_it_can_be_given() -> None:
+    mine = EVENT | {"mode": "self", "asked": []}
+    typed = Waiting("prod").told(mine | {"match": True, "factors": ["consent", "totp"]})
+    assert typed.what_to_do() == "number 123: for you to type where you say yes"
+    assert typed.line(NOW) == "waiting for your yes: borrow approve r-1, 15m left"
+    away = Waiting("prod").told(mine | {"match": False, "factors": ["passkey"]})
+    assert away.what_to_do() == "number 123: shown where you say yes"
+    assert away.line(NOW) == "waiting for your yes on your other device, 15m left"
+
+
 def test_seen_looking_and_the_usual_wait_show_as_they_come() -> None:
     waiting = Waiting("prod").told(EVENT)
     seen = waiting.told({"event": "seen", "seen": {"seen": ["bo@example.com"], "usual_wait": 38.2}})

@@ -54,6 +54,65 @@ async def test_a_bearer_comes_with_the_address_that_clients_accept() -> None:
         assert told["region"] == "eu-central-1"
 
 
+async def test_a_bearer_comes_with_what_the_rule_wants_first() -> None:
+    async with workstation() as machine:
+        needs = {"reason": "at least 10 characters"}
+        machine.fake.roles["prod-admin"] = role_entry("prod-admin", needs=needs | {"odd": 7})
+        told = await machine.control("POST", "/v1/bearers", {"role": "prod-admin"})
+        assert told["needs"] == needs
+        assert (await machine.control("POST", "/v1/bearers", {"role": "prod-logs"}))["needs"] == {}
+
+
+async def test_an_ask_says_whether_the_number_is_typed_and_what_counts_as_a_yes() -> None:
+    async with workstation() as machine:
+        entry = role_entry("prod-admin", match=True, factors=["passkey", "device"])
+        machine.fake.roles["prod-admin"] = entry
+        (told,) = await machine.ask({"role": "prod-admin", "wait": False})
+        assert (told["match"], told["factors"]) == (True, ["passkey", "device"])
+
+
+async def test_an_open_request_is_taken_back_without_counting_as_a_no() -> None:
+    async with workstation() as machine:
+        bearer = await machine.bearer()
+        held = asyncio.get_running_loop().create_task(machine.fetch("prod-admin", bearer))
+        asked = await machine.fake.asked_for()
+        await asyncio.sleep(0.1)
+        told = await machine.control("POST", "/v1/return", {"request": asked.id})
+        assert told == {"status": 200, "returned": [asked.id]}
+        assert (asked.state, machine.fake.decided) == ("cancelled", [])
+        answer = await held
+        assert (answer.status, answer.json["request"]) == (403, asked.id)
+        # The retries of the program that waited do not ask anew.
+        assert (await machine.fetch("prod-admin", bearer)).status == 403
+        assert machine.fake.calls["/bc-authorize"] == 1
+        again = await machine.control("POST", "/v1/return", {"request": asked.id})
+        assert (again["status"], again["error"]["state"]) == (404, "not_found")
+
+
+async def test_a_request_that_cannot_be_cancelled_now_stays_open_here_too() -> None:
+    async with workstation() as machine:
+        (told,) = await machine.ask({"role": "prod-admin", "wait": False})
+        machine.fake.down = True
+        answer = await machine.control("POST", "/v1/return", {"request": told["request"]})
+        assert answer["status"] == 503
+        assert (await machine.control("GET", "/v1/status"))["asks"]
+
+
+async def test_an_unknown_member_is_never_ignored() -> None:
+    async with workstation() as machine:
+        for path, body in (
+            ("/v1/return", {"all": True, "x": 1}),
+            ("/v1/return", {"request": "r-1", "role": "prod-admin"}),
+            ("/v1/imds", {"role": None, "x": 1}),
+            ("/v1/imds", {"role": "prod-admin", "x": 1}),
+            ("/v1/totp", {"x": 1}),
+            ("/v1/totp/t-1", {"code": "123456", "x": 1}),
+        ):
+            answer = await machine.control("POST", path, body)
+            assert answer["status"] in (400, 409), (path, body)
+        assert machine.fake.calls["/totp"] == 0
+
+
 async def test_an_unknown_role_is_refused_with_a_hint() -> None:
     async with workstation() as machine:
         told = await machine.control("POST", "/v1/bearers", {"role": "no-such"})

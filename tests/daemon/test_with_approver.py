@@ -144,12 +144,12 @@ async def test_after_three_noes_the_next_question_is_refused_and_reaches_nobody(
     ann: Workstation, bea: Workstation
 ) -> None:
     for reason in ("first", "second", "third"):
-        told = await ann.ask({"role": "prod-admin", "reason": reason, "wait": False})
-        body = {"decision": "deny", "reason": "no"}
-        await bea.control("POST", f"/v1/decisions/{told[0]['request']}", body)
-        async with asyncio.timeout(5):
-            while (await ann.control("GET", "/v1/status"))["asks"]:
-                await asyncio.sleep(0.02)
+        body = {"role": "prod-admin", "reason": reason, "wait": True}
+        asking = asyncio.get_running_loop().create_task(ann.ask(body))
+        one = await waiting_for(bea)
+        no = {"decision": "deny", "reason": "no"}
+        await bea.control("POST", f"/v1/decisions/{one['request']}", no)
+        assert (await asking)[-1]["state"] == "denied"
     (last,) = await ann.ask({"role": "prod-admin", "reason": "fourth", "wait": True})
     assert (last["event"], last["state"]) == ("refused", "throttled")
     assert last["hint"].startswith("wait ten minutes")

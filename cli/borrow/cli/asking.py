@@ -163,7 +163,7 @@ class Asking:
         say.note(f"the request for {waiting.role} stays open" if waiting.request else "interrupted")
         if waiting.request:
             say.note(f"wait on: borrow ask {waiting.role} --wait")
-            say.note(f"drop it: borrow deny {waiting.request}")
+            say.note(f"drop it: borrow return {waiting.request}")
         if self._as_json:
             error = Unavailable("interrupted; the request stays open", state="interrupted")
             say.document(error_json(error) | {"request": waiting.request})

@@ -129,10 +129,12 @@ def _lease(client: Control, role: str, *, reason: str, ticket: str, seconds: int
     reason = reason or os.environ.get("BORROW_REASON", "")
 
     given = {"reason": reason, "ticket": ticket}
+    body: dict[str, Any] = {"role": role, **{k: v for k, v in given.items() if v}}
+    body |= {"seconds": seconds} if seconds else {}
     try:
-        given |= _asked_first(client, role, given)
-        body: dict[str, Any] = {"role": role, **{k: v for k, v in given.items() if v}}
-        answer = client.post("/v1/bearers", body | ({"seconds": seconds} if seconds else {}))
+        answer = client.post("/v1/bearers", body)
+        if more := _asked_first(client, role, answer.get("needs"), given):
+            answer = client.post("/v1/bearers", body | more)
     except BorrowError as exc:
         from borrow.cli.catalogue import with_suggestions
 
@@ -144,20 +146,17 @@ def _lease(client: Control, role: str, *, reason: str, ticket: str, seconds: int
     return Lease(named or role, url, bearer, region)
 
 
-def _asked_first(client: Control, role: str, given: dict[str, str]) -> dict[str, str]:
+def _asked_first(
+    client: Control, role: str, needs: object, given: dict[str, str]
+) -> dict[str, str]:
     """What the role's rule wants and was not given, if a person is there to type it.
 
     Where nobody is, the command's first call waits until `borrow ask ROLE -m …` has said it.
     """
-    if not say.can_ask() or any(given.values()):
+    if not isinstance(needs, dict) or not needs or any(given.values()) or not say.can_ask():
         return {}
-    from borrow.cli.catalogue import entries
-
     held = client.get("/v1/status").get("grants")
     if isinstance(held, list) and any(isinstance(g, dict) and g.get("role") == role for g in held):
-        return {}
-    needs = next((e.get("needs") for e in entries(client) if e["name"] == role), None)
-    if not isinstance(needs, dict) or not needs:
         return {}
     fields = {str(name): str(rule) for name, rule in needs.items()}
     wanted = Needs(f"{role} needs {' and '.join(fields)}", fields=fields)

@@ -36,6 +36,8 @@ class Waiting:
     usual: float = 0.0  # seconds
     expires_at: float = 0.0
     trouble: str = ""
+    match: bool = True  # the number has to be typed; a daemon that does not say gets the safe words
+    factors: tuple[str, ...] = ()
 
     def told(self, event: dict[str, Any]) -> Waiting:
         """With what an event says; members it lacks stay as they were."""
@@ -59,6 +61,8 @@ class Waiting:
             usual=say.number_of(eyes.get("usual_wait")) or self.usual,
             expires_at=say.number_of(event.get("expires_at")) or self.expires_at,
             trouble=self._trouble(event),
+            match=event["match"] is True if "match" in event else self.match,
+            factors=_names(event["factors"]) if "factors" in event else self.factors,
         )
 
     def _trouble(self, event: dict[str, Any]) -> str:
@@ -78,7 +82,8 @@ class Waiting:
         if not self.number:
             return ""
         if self.mode == "self":
-            return f"number {self.number}: for you to type where you say yes, if asked for it"
+            todo = "for you to type where you say yes" if self.match else "shown where you say yes"
+            return f"number {self.number}: {todo}"
         words = f", words {self.words}" if self.words else ""
         return f"number {self.number}{words}: they see the same"
 
@@ -93,13 +98,18 @@ class Waiting:
     def _who(self) -> str:
         if self.mode == "self":
             asked = "waiting for your yes"
+            here = not self.factors or _HERE.intersection(self.factors)
             hint = f": borrow approve {self.request}" if self.request and not self.seen else ""
-            return asked + hint
+            return asked + (hint if here else " on your other device")
         whom = _listed(self.asked)
         text = f"waiting for {whom}" if whom else "waiting"
         if self.looking:
             return f"{text}, {_listed(self.looking)} is looking"
         return f"{text}, seen by {_listed(self.seen)}" if self.seen else text
+
+
+# Factors that this machine's command line can give; the others need another device.
+_HERE = frozenset({"consent", "totp"})
 
 
 def _program(value: object) -> str:

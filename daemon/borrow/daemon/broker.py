@@ -383,6 +383,25 @@ class Broker:
             return
         self.withdraw(flight)
 
+    async def take_back(self, request: str) -> None:
+        """End an open question because its person says so; the approver counts no denial.
+
+        First at the approver: while it cannot be reached the question stays, here and there.
+        """
+        flight = next((each for each in self.flights if each.request == request != ""), None)
+        if flight is None:
+            raise Refused(
+                f"no open request {request} of this daemon",
+                hint=f"borrow deny {request} ends one that was asked before it started",
+                state="not_found",
+            )
+        await self._approver.cancel(flight.auth_req_id)
+        if not flight.over:
+            # Remembered like a refusal: the retries of the programs that waited must not ask anew.
+            self._refuse(flight, Refused("the request was withdrawn", state="cancelled"))
+            self._flights.pop(flight.group.key, None)
+            flight.stop()
+
     def withdraw(self, flight: Flight) -> None:
         """Nobody waits any more: forget the question here, and cancel it at the approver."""
         self._flights.pop(flight.group.key, None)

@@ -12,7 +12,7 @@ from borrow.protocol.errors import Refused, Untrusted
 from borrow.protocol.strict import Members
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
     from borrow.daemon.moments import Moment
 
@@ -35,6 +35,9 @@ class RoleFacts:
     region: str
     mode: str
     longest: int  # seconds
+    match: bool  # the approver has to type the number
+    factors: tuple[str, ...]  # what the rule takes as a yes
+    needs: dict[str, str]  # what has to be given first, and what it must look like
     entry: dict[str, Any]
 
 
@@ -53,11 +56,26 @@ def read_role_facts(entry: dict[str, Any]) -> RoleFacts:
         region=members.text_or("region", limit=64) if entry.get("region") else "",
         mode=members.text_or("mode", limit=32) if entry.get("mode") else "",
         longest=members.whole("max") if isinstance(entry.get("max"), int) else 0,
+        match=entry.get("match") is True,
+        factors=tuple(_texts(entry.get("factors"))),
+        needs=dict(_pairs(entry.get("needs"))),
         entry=entry,
     )
     if not is_role_name(facts.name):
         raise Untrusted("the catalogue names a role that cannot be one")
     return facts
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, list):
+        yield from (each[:64] for each in value[:16] if isinstance(each, str))
+
+
+def _pairs(value: object) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict):
+        for name, text in list(value.items())[:16]:
+            if isinstance(name, str) and isinstance(text, str):
+                yield name[:64], text[:300]
 
 
 class Catalogue:

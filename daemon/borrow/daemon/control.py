@@ -92,20 +92,23 @@ def daemon_routes(parts: Parts) -> list[Route]:
         seconds = seconds_in(body)
         body.end()
         parts.config.require_enrolled()
-        region = ""
+        region, needs = "", dict[str, str]()
         with contextlib.suppress(Unavailable):
             # Without it the bearer is good all the same; the first fetch waits for the approver.
-            region = (await parts.broker.catalogue.role(role)).region
+            facts = await parts.broker.catalogue.role(role)
+            region, needs = facts.region, facts.needs
         group = await caller_group(call.pid, role)
         bearer = parts.bearers.issue(group, reason=reason, ticket=ticket, seconds=seconds)
         url = f"http://{LOOPBACK}:{parts.port}/v1/credentials/{role}"
-        return {"url": url, "bearer": bearer, "role": role, "region": region}
+        return {"url": url, "bearer": bearer, "role": role, "region": region, "needs": needs}
 
     async def imds(call: Call, _: str) -> Answer:
-        if call.body.get("role") is None:
+        if call.body in ({}, {"role": None}):
             parts.imds.off()
         else:
-            role = role_in(Members(call.body, "request"))
+            body = Members(call.body, "request")
+            role = role_in(body)
+            body.end()
             parts.imds.use(await parts.broker.catalogue.role(role))
         return {
             "imds_role": parts.imds(),
@@ -188,6 +191,8 @@ def ask_of(flight: Flight, parts: Parts) -> dict[str, Any]:
         "expires_at": None if ends is None else round(now.wall + ends.left(now), 1),
         "asked": list(flight.people),
         "mode": flight.mode,
+        "match": flight.facts.match,
+        "factors": list(flight.facts.factors),
         "seen": flight.seen,
         "trouble": flight.trouble,
         "waiters": flight.waiters,

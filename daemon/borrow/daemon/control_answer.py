@@ -81,7 +81,9 @@ def _totp_routes(parts: Parts) -> list[Route]:
     async def begin(call: Call, _: str) -> Answer:
         from borrow.protocol.jose import unseal  # late: it imports cryptography
 
-        old_code = Members(call.body, "request").text_or("code", limit=16)
+        body = Members(call.body, "request")
+        old_code = body.text_or("code", limit=16)
+        body.end()
         sealed_old = await _sealed_code(parts, "", old_code) if old_code else ""
         answer = Members(await upstream.totp_begin(sealed_old), "answer")
         enrolment = answer.text("enrolment", limit=64)
@@ -91,7 +93,9 @@ def _totp_routes(parts: Parts) -> list[Route]:
         return {"enrolment": enrolment, "secret": told.text("secret"), "uri": told.text("uri")}
 
     async def confirm(call: Call, enrolment: str) -> Answer:
-        code = Members(call.body, "request").text("code", limit=16)
+        body = Members(call.body, "request")
+        code = body.text("code", limit=16)
+        body.end()
         return await upstream.totp_confirm(enrolment, await _sealed_code(parts, enrolment, code))
 
     return [route("POST", r"/v1/totp", begin), route("POST", rf"/v1/totp/{ID}", confirm)]

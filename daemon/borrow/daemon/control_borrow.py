@@ -203,11 +203,17 @@ def _in_one_line(error: BorrowError) -> str:
 
 
 async def _give_back(parts: Parts, call: Call) -> list[str]:
-    """End what was named (role, grant, all; nothing: this session's); the ids that ended."""
+    """End what was named (request, role, grant, all; nothing: this session's grants); the ids."""
     rest, everything = take_flag(call.body, "all", default=False)
     body = Members(rest, "request")
     role, grant_id = body.text_or("role", limit=64), body.text_or("grant", limit=64)
+    request = body.text_or("request", limit=64)
     body.end()
+    if request:
+        if everything or role or grant_id:
+            raise Misconfigured("a request is given back by itself", hint="name nothing else")
+        await parts.broker.take_back(request)
+        return [request]
     session = None if everything or role or grant_id else await caller_group(call.pid, "any")
 
     def named(entry_role: str, entry_grant: str, group: str) -> bool:

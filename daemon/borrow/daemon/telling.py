@@ -74,7 +74,7 @@ def live_line(flight: Flight, now: Moment) -> Live:
     left = () if flight.ends is None else (f"{_clock(flight.ends.left(now))} left",)
     more = [flight.request, *_seen(flight)]
     if flight.mode == "self":
-        more.append("answer on your other device")
+        more.append(_where(flight))
     return Live(
         head=f"borrow: {flight.facts.name} waits for {_whom(flight)}",
         needed=(f"number {flight.number}", *left),
@@ -112,6 +112,15 @@ def _whom(flight: Flight) -> str:
         return "the approvers"
     more = f" and {len(people) - 2} more" if len(people) > 2 else ""
     return ", ".join(people[:2]) + more
+
+
+def _where(flight: Flight) -> str:
+    """Where one's own yes can be said: a code or a click here, a key on the device that has it."""
+    here = _HERE.intersection(flight.facts.factors)
+    return f"borrow approve {flight.request}" if here else "answer on your other device"
+
+
+_HERE: Final = frozenset({"consent", "totp"})
 
 
 def _seen(flight: Flight) -> list[str]:
