@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
+from borrow.protocol.errors import BorrowError
 from borrow_fakes.minter_ghost import FORGERIES, KIND, MinterGhost
 from borrow_fakes.minting import DI
 
@@ -90,6 +92,9 @@ class WalkingGhost(MinterGhost):
             self.frozen.add(device.client_id)
             self.end_grants_of(device)
             self.mint_it(grant_id, device)
+            with contextlib.suppress(BorrowError):
+                self.house.minter.unfreeze(device.client_id, device.owner)
+                raise AssertionError("its owner unfroze it")
             self.house.minter.unfreeze(device.client_id, DI)
             self.frozen.discard(device.client_id)
         elif end == "extend":
