@@ -242,6 +242,7 @@ def test_a_zombie_is_not_described() -> None:
 def test_an_agents_flag_is_seen(variable: str, value: str, agent: str) -> None:
     with running(env={variable: value}) as child:
         facts = caller.describe(child.pid)
+        assert caller.agent_of(child.pid) == agent
     assert facts is not None
     assert facts.agent == agent
 
@@ -260,7 +261,9 @@ def test_an_agents_flag_is_seen_on_an_ancestor() -> None:
         text=True,
     ) as parent:
         assert parent.stdout is not None
-        facts = caller.describe(int(parent.stdout.readline()))
+        pid = int(parent.stdout.readline())
+        facts = caller.describe(pid)
+        assert caller.agent_of(pid) == "claude-code"
         assert parent.stdin is not None
         parent.stdin.close()
     assert facts is not None

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import pty
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,6 +71,17 @@ async def test_a_daemon_that_is_not_there_is_said_with_a_hint() -> None:
     status, out, err = await run_helper("/nonexistent/daemon.sock", "prod-admin")
     assert (status, out) == (1, "")
     assert err == "borrow: error: the daemon is not running\nborrow: hint: borrow daemon start\n"
+
+
+def test_it_imports_what_an_interpreter_has_anyhow_and_two_modules_more() -> None:
+    def imported(*arguments: str) -> set[str]:
+        command = [sys.executable, "-I", "-S", "-E", "-X", "importtime", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+        lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
+        return {line.rpartition("|")[2].strip() for line in lines}
+
+    more = imported(HELPER, "/nonexistent/daemon.sock", "prod-admin") - imported("-c", "pass")
+    assert more == {"credential_process", "_socket"}
 
 
 async def test_an_odd_name_never_reaches_the_daemon() -> None:

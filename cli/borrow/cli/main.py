@@ -27,7 +27,7 @@ def _credential(argv: Sequence[str]) -> int:
     """The helper, after the daemon was started if it did not run. No click on this way."""
     from borrow.cli.home import open_home
     from borrow.cli.launch import control, start
-    from borrow.daemon import credential
+    from borrow.daemon import credential_process
     from borrow.protocol.errors import BorrowError
 
     try:
@@ -36,7 +36,7 @@ def _credential(argv: Sequence[str]) -> int:
             start(home)
     except BorrowError as exc:
         return _failed(exc, argv)
-    return credential.main(list(argv))
+    return credential_process.main(list(argv))
 
 
 def run(argv: Sequence[str]) -> int:

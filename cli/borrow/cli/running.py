@@ -225,6 +225,6 @@ def credential(role: str) -> None:
 
     The console script does this before click is imported; here is its help.
     """
-    from borrow.daemon import credential as helper
+    from borrow.daemon import credential_process as helper
 
     sys.exit(helper.main([role]))

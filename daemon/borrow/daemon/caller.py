@@ -191,6 +191,12 @@ def describe(pid: int) -> ProcessFacts | None:
     return facts if after is not None and after.start == before.start else None
 
 
+def agent_of(pid: int) -> str:
+    """The coding agent that `pid` runs under, or "": of `describe`, what every call needs."""
+    own = procfs.stat_of(pid)
+    return "" if own is None else _agent([pid, *(parent for parent, _ in _ancestors(own))])
+
+
 def as_context(facts: ProcessFacts | None) -> dict[str, object]:
     """`request_context.process` of PROTOCOL.md, of at most MAX_CONTEXT; {} if unknown."""
     if facts is None:

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from borrow.daemon.caller import as_context, describe, session_of
+from borrow.daemon.caller import agent_of, as_context, describe, session_of
 from borrow.daemon.flights import FlightState
 from borrow.daemon.groups import Group
 from borrow.daemon.ports import LOOPBACK
@@ -24,6 +24,7 @@ from borrow.protocol.strict import Members
 
 if TYPE_CHECKING:
     from borrow.daemon.broker import Broker
+    from borrow.daemon.caller import Session
     from borrow.daemon.config import DaemonConfig
     from borrow.daemon.events import Poll
     from borrow.daemon.flights import Flight
@@ -202,11 +203,13 @@ def ask_of(flight: Flight, parts: Parts) -> dict[str, Any]:
 
 async def caller_group(pid: int, role: str) -> Group:
     """The caller group of the process at the other end of the control socket."""
-    session = await asyncio.to_thread(session_of, pid)
+
+    def look() -> tuple[Session | None, str]:
+        return session_of(pid), agent_of(pid)
+
+    session, agent = await asyncio.to_thread(look)
     if session is None:
         raise Misconfigured("the calling process cannot be seen", hint="is /proc mounted?")
-    facts = await asyncio.to_thread(describe, pid)
-    agent = facts.agent if facts is not None else ""
     return Group(role, session.sid, session.leader_start, session.tty, agent)
 
 
