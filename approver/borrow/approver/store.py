@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from borrow.approver import schema
 from borrow.protocol.errors import Misconfigured, Unavailable
+from borrow.protocol.oauth import NOT_RECORDED
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -132,4 +133,8 @@ async def _translated(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
             yield connection
     except SQLAlchemyError as exc:
         logger.warning("database failed", extra={"kind": type(exc).__name__})
-        raise Unavailable("the approver's database does not answer") from exc
+        raise Unavailable(
+            "the approver's database cannot be written or read",
+            hint="is the disk full, or the file another user's?",
+            state=NOT_RECORDED,
+        ) from exc

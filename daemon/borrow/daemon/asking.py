@@ -14,6 +14,7 @@ from borrow.daemon.cache import Grant
 from borrow.daemon.flights import Flight, FlightState
 from borrow.daemon.moments import Deadline, Moment
 from borrow.protocol.errors import BorrowError, Needs, Refused, Unavailable
+from borrow.protocol.oauth import NOT_RECORDED
 from borrow.protocol.strict import b64url
 
 if TYPE_CHECKING:
@@ -107,7 +108,8 @@ class Pilot:
                 flight.move(FlightState.NEEDS)
                 await self._within(flight, flight.fed())
             except Unavailable as exc:
-                if self._clock().since(flight.since) > UNANSWERED:
+                too_late = self._clock().since(flight.since) > UNANSWERED
+                if too_late or exc.state == NOT_RECORDED:
                     raise
                 self._in_trouble(flight, exc)
                 await asyncio.sleep(max(pause, min(exc.retry_after, LONGEST_PAUSE)))

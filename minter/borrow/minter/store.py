@@ -20,6 +20,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from borrow.minter import log, schema
 from borrow.minter.port import Change
 from borrow.protocol.errors import BorrowError, Misconfigured, Unavailable
+from borrow.protocol.oauth import NOT_RECORDED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -200,7 +201,9 @@ def _translated(message: str) -> Iterator[None]:
     except IntegrityError as exc:  # a step checks before it writes: this is a bug of ours
         raise RuntimeError("a step broke a rule of the database") from exc
     except (DBAPIError, PoolTimeout) as exc:
-        raise Unavailable(message, hint="is the disk full, or the file another user's?") from exc
+        raise Unavailable(
+            message, hint="is the disk full, or the file another user's?", state=NOT_RECORDED
+        ) from exc
 
 
 def _make_private(path: Path) -> None:

@@ -26,6 +26,8 @@ HINT_AUTH_REQ_ID = "urn:borrow:auth_req_id"
 SCOPES = frozenset({"events", "decide", "catalogue", "audit", "manage"})
 ACR = {mode: f"urn:borrow:acr:{mode}" for mode in ("auto", "self", "peer", "quorum", "breakglass")}
 LONG_POLL = 25  # seconds a /token or /events answer may be held
+# The log or a database cannot be written (a full disk): nothing leaves, and waiting does not help.
+NOT_RECORDED = "not_recorded"
 POLL_AGAIN = frozenset({"authorization_pending", "slow_down"})
 
 # The OAuth word for each of our states; a state that is an OAuth word itself stays.
