@@ -30,6 +30,7 @@ from borrow.daemon.minting import Minting
 from borrow.daemon.world import GRACE
 from borrow.protocol.errors import BorrowError, Misconfigured, Refused, Unavailable
 from borrow.protocol.ids import words
+from borrow.protocol.oauth import NOT_RECORDED
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -185,6 +186,9 @@ class Broker:
         try:
             await self._minting.mint(grant)
         except Unavailable as exc:
+            if exc.state == NOT_RECORDED:
+                self.denials.remember_failure(group.key, exc, self.now())
+                raise
             logger.info("minting waits", extra={"grant": grant.grant_id, "why": exc.state})
             await asyncio.sleep(exc.retry_after)
         except Refused as exc:
