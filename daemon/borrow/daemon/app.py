@@ -2,7 +2,8 @@
 
 It listens first and imports what a request needs when one comes: a program that starts the daemon
 by its first call waits 60 ms, not 250. `run` owns every task and every socket; there is no module
-state. What is behind the sockets is `core`.
+state. What is behind the sockets is `core`. Values of modules that are loaded before listening are
+`NamedTuple`s where that is no loss: to define a frozen dataclass takes 0.3 ms.
 """
 
 from __future__ import annotations
@@ -11,8 +12,7 @@ import asyncio
 import contextlib
 import logging
 import signal
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from borrow.daemon.config import load_config, with_port
 from borrow.daemon.front import Door, our_uid
@@ -35,8 +35,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
+class Started(NamedTuple):
     """What `ready` is told once both sockets listen."""
 
     port: int
