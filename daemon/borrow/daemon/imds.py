@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 
-from borrow.daemon.broker import Caller
 from borrow.daemon.container import describe_connection
 from borrow.daemon.documents import imds_document
 from borrow.daemon.flights import Asked
@@ -25,6 +24,7 @@ from borrow.daemon.groups import Group
 from borrow.daemon.guard import Head, Refusal, origin_form
 from borrow.daemon.holding import DRIBBLE, NO_STORE, hold
 from borrow.daemon.imds_role import may_be_offered
+from borrow.daemon.tower import Caller
 
 if TYPE_CHECKING:
     from collections.abc import Callable
