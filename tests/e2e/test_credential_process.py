@@ -11,7 +11,7 @@ import pexpect
 import pytest
 
 import borrow.daemon.credential
-from borrow_fakes.lab import AWS_CLI_V1, BORROW, Home, finish
+from borrow_fakes.lab import AWS_CLI_V1, BORROW, Home, finish, wait_for
 
 HELPER = str(borrow.daemon.credential.__file__)
 BOTO3 = (sys.executable, str(Path(__file__).parent / "clients/s3_get.py"))
@@ -81,3 +81,17 @@ def test_without_a_daemon_it_says_so_in_one_line(solo: Home) -> None:
     assert code != 0
     assert "the daemon is not running" in err
     assert "borrow daemon start" in err
+
+
+def test_a_client_that_is_killed_takes_its_question_along(solo: Home) -> None:
+    child = solo.spawn(*BOTO3, env=configured(solo, "click"))
+    request = solo.pending("click")["request"]
+    wait_for(lambda: solo.pending("click")["waiters"] == 1, why="the helper to wait")
+    child.kill()
+    child.communicate()
+    wait_for(lambda: solo.pending("click")["waiters"] == 0, why="its helper to leave too")
+    again = solo.spawn(*BOTO3, env=configured(solo, "click"))  # within 30 s: the same question
+    wait_for(lambda: solo.pending("click")["waiters"] == 1, why="the re-run to join")
+    solo.decide(request)
+    assert finish(again)[0] == 0
+    assert len(solo.log("request.accept")) == 1
