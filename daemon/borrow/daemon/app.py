@@ -19,6 +19,7 @@ from borrow.daemon.front import Door, our_uid
 from borrow.daemon.kitchen import Kitchen
 from borrow.daemon.places import StateDir, lock, runtime_dir, socket_path
 from borrow.daemon.ports import HeldPort, choose_port
+from borrow.daemon.rejections import Rejections
 from borrow.daemon.tasks import Tasks
 from borrow.daemon.unixhttp import Answer, Call, ControlServer
 from borrow.daemon.world import World
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from borrow.daemon.config import DaemonConfig
     from borrow.daemon.core import Core
     from borrow.daemon.peer import PeerSource
-    from borrow.daemon.tasks import Spawn
+from borrow.daemon.tasks import Spawn
 
 logger = logging.getLogger(__name__)
 
@@ -96,13 +97,14 @@ class Daemon:
         self._stop = stop
         self._server: asyncio.Server | None = None
         self._core: Core | None = None
+        self._rejections = Rejections()
         self._kitchen = Kitchen(self._app, self._known, spawn, port=port.number)
         self._door = Door(
             peers,
             self._kitchen.hand_over,
             uid=our_uid(),
             limits=world.limits,
-            on_reject=self._on_reject,
+            on_reject=self._rejections.add,
         )
         self._control = ControlServer(self._answer, uid=our_uid())
 
@@ -135,7 +137,7 @@ class Daemon:
                 self._world,
                 self._spawn,
                 gives_uid=self._peers.gives_uid,
-                on_reject=self._on_reject,
+                rejections=self._rejections,
                 stop=self._stop.set,
             )
         return self._core
@@ -149,12 +151,6 @@ class Daemon:
     def _app(self) -> Callable[[], Any]:
         # The core belongs to the event loop; only the imports behind it may go to a thread.
         return self.core().build_app
-
-    def _on_reject(self, reason: str, uid: int | None) -> None:
-        # Counted by the door as well; the log gets the first of each power of two.
-        count = self._door.refused[reason]
-        if count & (count - 1) == 0:
-            logger.warning("refused at the edge", extra={"reason": reason, "uid": uid, "n": count})
 
 
 @contextlib.contextmanager
