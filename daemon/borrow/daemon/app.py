@@ -98,7 +98,13 @@ class Daemon:
         self._server: asyncio.Server | None = None
         self._core: Core | None = None
         self._rejections = Rejections()
-        self._kitchen = Kitchen(self._app, self._known, spawn, port=port.number)
+        self._kitchen = Kitchen(
+            self._app,
+            self._known,
+            spawn,
+            port=port.number,
+            on_reject=self._rejections.add,
+        )
         self._door = Door(
             peers,
             self._kitchen.hand_over,
