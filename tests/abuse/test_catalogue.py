@@ -22,7 +22,7 @@ BEHIND_IT = (
 # A85 (macOS, Windows).
 
 
-def tested() -> set[str]:
+def ids_with_a_test() -> set[str]:
     found: set[str] = set()
     for path in TESTS.rglob("test_*.py"):
         text = path.read_text()
@@ -33,4 +33,4 @@ def tested() -> set[str]:
 
 @pytest.mark.parametrize("case", [*ENDPOINT, *BEHIND_IT])
 def test_a_case_of_the_catalogue_has_its_test(case: str) -> None:
-    assert case in tested()
+    assert case in ids_with_a_test()
