@@ -36,7 +36,7 @@ def install(session: Any) -> None:
 
 def _on_answer(
     response: tuple[Any, dict[str, Any]] | None = None,
-    operation_model: Any = None,
+    operation: Any = None,
     request_dict: dict[str, Any] | None = None,
     **_: Any,
 ) -> int | None:
@@ -49,9 +49,9 @@ def _on_answer(
     if error.get("Code") not in _DENIED or context.get(_TRIED):
         return None
     context[_TRIED] = True
-    service = operation_model.service_model
+    service = operation.service_model
     names = {getattr(service, "signing_name", ""), getattr(service, "endpoint_prefix", "")}
-    actions = sorted(f"{name}:{operation_model.name}" for name in names if name)
+    actions = sorted(f"{name}:{operation.name}" for name in names if name)
     reason = elevate(role, actions)
     if not reason:
         return 0
