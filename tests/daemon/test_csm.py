@@ -162,7 +162,8 @@ async def test_an_accepted_offer_holds_the_next_fetch_and_lifts_it() -> None:
         await asyncio.sleep(0.3)
         assert not held.done()
         await machine.fake.approve()
-        assert (await held).json["AccessKeyId"] != monitor["AccessKey"]
+        assert (await held).status == 200
+        assert machine.fake.calls["exchange"] == 2  # not the base credential again
 
 
 async def test_an_ask_without_an_offer_holds_nothing() -> None:
