@@ -38,6 +38,13 @@ COMPANIONS: Final = (
     "AWS_CREDENTIAL_FILE",
     "AWS_ROLE_SESSION_NAME",
 )
+# Client-side monitoring: datagrams with a session token in them go to our daemon or nowhere.
+MONITORING: Final = (
+    "AWS_CSM_ENABLED",
+    "AWS_CSM_HOST",
+    "AWS_CSM_PORT",
+    "AWS_CSM_CLIENT_ID",
+)
 LOOPBACK: Final = "127.0.0.1"
 PHP_TIMEOUT: Final = "150"  # seconds; PHP gives the endpoint 1 s unless told (SDKS §9)
 
@@ -50,6 +57,7 @@ class Lease:
     url: str
     bearer: str = field(repr=False)
     region: str = ""  # of the role; '' = the caller's own
+    monitor: Mapping[str, str] = field(default_factory=dict)  # only for `borrow run`
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +96,8 @@ def borrowed(
     put |= no_proxy(environment)
     if lease.region and not has_region and not region_in(environment):
         put |= {"AWS_REGION": lease.region, "AWS_DEFAULT_REGION": lease.region}
-    return Change(put, CREDENTIAL_VARIABLES + COMPANIONS)
+    put |= dict(lease.monitor)
+    return Change(put, CREDENTIAL_VARIABLES + COMPANIONS + MONITORING)
 
 
 def region_in(environment: Mapping[str, str]) -> bool:

@@ -54,6 +54,8 @@ def _grants(grants: Sequence[dict[str, Any]]) -> None:
         ends = say.left(say.number_of(grant.get("expires_at")) - now)
         role, tier, name = (say.text_of(grant.get(key)) for key in ("role", "tier", "grant"))
         say.line(f"  {role}  {ends} left  {tier}  {name}")
+        if extend := say.text_of(grant.get("extend")):
+            say.line(f"    ends soon: {extend}")
 
 
 def _asks(asks: Sequence[dict[str, Any]]) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 import click
 
 from borrow.cli import say
+from borrow.cli.environment import MONITORING
 from borrow.cli.errors import NOT_EXECUTABLE, NOT_FOUND, NotRunnable, WrongUse
 from borrow.cli.group import override
 from borrow.cli.options import ask_for, duration, role_argument
@@ -73,8 +74,11 @@ def _known_roles() -> list[str]:
 @click.option("-m", "--reason", default="", help="Why, for those who decide and for the log.")
 @click.option("--ticket", default="", help="Ticket, where the role's rule wants one.")
 @click.option("--for", "seconds", callback=duration, help="How long, such as 30m or 2h.")
+@click.option("--elevate", is_flag=True, help="Ask for the role that a denied call needs.")
 @click.pass_context
-def run(ctx: click.Context, role: str, *, reason: str, ticket: str, seconds: int) -> None:
+def run(
+    ctx: click.Context, role: str, *, reason: str, ticket: str, seconds: int, elevate: bool
+) -> None:
     """Run a command with a role: borrow run ROLE -- COMMAND.
 
     The command's cloud calls wait while the right person is asked. Its environment holds no other
@@ -88,7 +92,15 @@ def run(ctx: click.Context, role: str, *, reason: str, ticket: str, seconds: int
         raise WrongUse("borrow run lacks a command", hint=f"borrow run {role} -- COMMAND")
     path = _found(command[0])
     home = open_home()
-    lease = _lease(running(home), role, reason=reason, ticket=ticket, seconds=seconds)
+    lease = _lease(
+        running(home),
+        role,
+        reason=reason,
+        ticket=ticket,
+        seconds=seconds,
+        run=True,
+        elevate=elevate,
+    )
     change = _change(home, lease)
     _become(path, command, change.apply(os.environ))
 
@@ -123,7 +135,16 @@ def _become(path: str, command: tuple[str, ...], environment: dict[str, str]) ->
         ) from exc
 
 
-def _lease(client: Control, role: str, *, reason: str, ticket: str, seconds: int) -> Lease:
+def _lease(
+    client: Control,
+    role: str,
+    *,
+    reason: str,
+    ticket: str,
+    seconds: int,
+    run: bool = False,
+    elevate: bool = False,
+) -> Lease:
     from borrow.cli.environment import Lease
 
     reason = reason or os.environ.get("BORROW_REASON", "")
@@ -131,6 +152,7 @@ def _lease(client: Control, role: str, *, reason: str, ticket: str, seconds: int
     given = {"reason": reason, "ticket": ticket}
     body: dict[str, Any] = {"role": role, **{k: v for k, v in given.items() if v}}
     body |= {"seconds": seconds} if seconds else {}
+    body |= {name: 1 for name, wanted in (("run", run), ("elevate", elevate)) if wanted}
     try:
         answer = client.post("/v1/bearers", body)
         if more := _asked_first(client, role, answer.get("needs"), given):
@@ -143,7 +165,18 @@ def _lease(client: Control, role: str, *, reason: str, ticket: str, seconds: int
     if not all(isinstance(part, str) for part in parts) or not all(parts[:2]):
         raise Untrusted("the daemon gave no address to fetch from")
     url, bearer, named, region = (cast("str", part) for part in parts)
-    return Lease(named or role, url, bearer, region)
+    return Lease(named or role, url, bearer, region, _monitor(answer.get("csm")))
+
+
+def _monitor(told: object) -> dict[str, str]:
+    """The daemon's variables for client-side monitoring: of that family and nothing else."""
+    if not isinstance(told, dict):
+        return {}
+    return {
+        name: value
+        for name, value in told.items()
+        if name in MONITORING and isinstance(value, str) and value.isprintable()
+    }
 
 
 def _asked_first(

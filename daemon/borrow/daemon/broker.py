@@ -24,6 +24,7 @@ from borrow.daemon.cache import (
     in_contact,
 )
 from borrow.daemon.denials import Denials
+from borrow.daemon.elevation import Elevations
 from borrow.daemon.flights import Flight, FlightState
 from borrow.daemon.minting import Minting
 from borrow.daemon.tower import Tower
@@ -102,6 +103,7 @@ class Broker:
         self.catalogue = catalogue
         self.cache = Cache()
         self.denials = Denials()
+        self.elevations = Elevations()
         self.now = now
         self._approver = approver
         self._contact = contact
@@ -169,8 +171,18 @@ class Broker:
                     await self._contact.renewed()
                 case Mint(grant=grant):
                     left -= await self._mint(grant, target, left)
+                case Nothing() if facts.base and target.role != facts.base:
+                    await self._lift(caller, target)
                 case Nothing():
                     await self._tower.join(caller, target)
+
+    async def _lift(self, caller: Caller, target: Group) -> None:
+        """Wait for an accepted elevation. After a no the program goes on with the base."""
+        self.elevations.used(target)
+        try:
+            await self._tower.join(caller, target)
+        except Refused as exc:
+            logger.info("not elevated", extra={"role": target.role, "why": exc.state})
 
     async def _mint(self, grant: Grant, group: Group, left: int) -> int:
         """Have a credential fetched; 1 if the grant was void and dropped, else 0."""
@@ -225,7 +237,18 @@ class Broker:
         ]
         if lifted:
             return group.for_role(max(lifted, key=lambda grant: grant.ends.wall).role)
-        return group.for_role(facts.base)
+        for flight in self.flights:
+            if flight.lifts and not flight.over and group.same_session(flight.group.id):
+                return group.for_role(flight.facts.name)
+        return group.for_role(self.elevations.wanted(group, now) or facts.base)
+
+    def serves(self, group: Group) -> str:
+        """The access key id that `group` would be given from memory, or ""."""
+        facts = self.catalogue.known(group.role)
+        if facts is None:
+            return ""
+        found = self._look(self._target(group, facts))
+        return found.held.credentials.access_key_id if isinstance(found, Serve) else ""
 
     def _look(self, group: Group) -> Serve | Mint | OutOfContact | Nothing:
         return self.cache.look(
@@ -275,6 +298,8 @@ class Broker:
             self.denials.forget(group.key)
             flight = await self._tower.start(caller, group, deliberate=True, extends=extends)
         flight.deliberate = True
+        if self.elevations.accept(group, now) and group.same_session(flight.group.id):
+            flight.lifts = True
         return flight
 
     async def take_back(self, request: str) -> None:

@@ -93,6 +93,10 @@ class Catalogue:
         """What is remembered of `role`, however old: enough to serve from memory."""
         return self._roles.get(role)
 
+    def all(self) -> tuple[RoleFacts, ...]:
+        """What is remembered, however old."""
+        return tuple(self._roles.values())
+
     async def role(self, role: str) -> RoleFacts:
         """The facts of `role`; asks if they are old or missing. Refused if there is none."""
         age = self._age()

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from borrow.daemon.broker import Broker
     from borrow.daemon.caller import Session
     from borrow.daemon.config import DaemonConfig
+    from borrow.daemon.csm import Listener
+    from borrow.daemon.ending import Endings
     from borrow.daemon.events import Poll
     from borrow.daemon.flights import Flight
     from borrow.daemon.groups import Bearers
@@ -55,6 +57,8 @@ class Parts:
     stop: Callable[[], None]
     inbox: Inbox
     rejections: Mapping[str, int]  # by reason, since the start
+    csm: Listener
+    endings: Endings
 
 
 @dataclass(slots=True)
@@ -90,6 +94,7 @@ def daemon_routes(parts: Parts) -> list[Route]:
     async def bearers(call: Call, _: str) -> Answer:
         body = Members(call.body, "request")
         role = role_in(body)
+        run, elevate = flag(body, "run"), flag(body, "elevate")
         reason, ticket = body.text_or("reason"), body.text_or("ticket", limit=128)
         seconds = seconds_in(body)
         body.end()
@@ -101,8 +106,13 @@ def daemon_routes(parts: Parts) -> list[Route]:
             region, needs = facts.region, facts.needs
         group = await caller_group(call.pid, role)
         bearer = parts.bearers.issue(group, reason=reason, ticket=ticket, seconds=seconds)
+        if elevate:
+            parts.broker.elevations.agree(group)
+        monitor = await parts.csm.client(group) if run else {}
         url = f"http://{LOOPBACK}:{parts.port}/v1/credentials/{role}"
-        return {"url": url, "bearer": bearer, "role": role, "region": region, "needs": needs}
+        return {"url": url, "bearer": bearer, "role": role, "region": region, "needs": needs} | (
+            {"csm": monitor} if run else {}
+        )
 
     async def imds(call: Call, _: str) -> Answer:
         if call.body in ({}, {"role": None}):
@@ -138,6 +148,7 @@ def daemon_routes(parts: Parts) -> list[Route]:
 def status_of(parts: Parts) -> dict[str, Any]:
     now = parts.broker.now()
     last = parts.poll.last
+    ending = parts.endings.offers()
     return {
         "version": parts.version,
         "pid": os.getpid(),
@@ -158,11 +169,17 @@ def status_of(parts: Parts) -> dict[str, Any]:
                 "expires_at": round(now.wall + grant.ends.left(now), 1),
                 "tier": grant.tier,
                 "mode": grant.mode,
+                **({"extend": ending[grant.grant_id]} if grant.grant_id in ending else {}),
             }
             for grant in parts.broker.cache.live(now)
         ],
         "asks": [ask_of(flight, parts) for flight in parts.broker.flights],
         "inbox": parts.inbox.count,
+        "offers": [
+            {"role": each.role, "action": each.action, "group": each.group.id}
+            for each in parts.broker.elevations.standing(now)
+        ],
+        "csm": dict(parts.csm.counts),
         "refused": dict(parts.rejections),
         "notices": [
             {
@@ -231,6 +248,11 @@ def role_named(role: str) -> str:
     if not is_role_name(role):
         raise Misconfigured("that cannot be a role's name", hint="borrow roles lists them")
     return role
+
+
+def flag(body: Members, name: str) -> bool:
+    """1 or absent."""
+    return bool(body.whole(name, high=1)) if body.has(name) else False
 
 
 def seconds_in(body: Members) -> int:

@@ -17,7 +17,12 @@ from borrow.daemon.catalogue import Catalogue
 from borrow.daemon.control import Control, Inbox, Parts, daemon_routes
 from borrow.daemon.control_answer import answer_routes
 from borrow.daemon.control_borrow import borrow_routes
+from borrow.daemon.control_elevate import elevate_routes
+from borrow.daemon.csm import Denied, Listener
+from borrow.daemon.elevation import lifting_role
+from borrow.daemon.ending import Endings
 from borrow.daemon.events import Notice, Poll
+from borrow.daemon.front import our_uid
 from borrow.daemon.groups import NAME as BEARERS
 from borrow.daemon.groups import Bearers
 from borrow.daemon.imds_role import NAME as IMDS_ROLE
@@ -107,11 +112,20 @@ class Core:
             alive=world.alive,
         )
         self.imds_role = ImdsRole(state / IMDS_ROLE, gives_uid=gives_uid)
+        self.csm = Listener(
+            now=world.now,
+            entropy=world.entropy,
+            uid=our_uid(),
+            holds=self.broker.serves,
+            on_denied=self._on_denied,
+        )
+        self.endings = Endings(self.broker.cache, world.now, self._say, world.look_every)
         self.control = self._routes()
         self._spawn(self.poll.run(self._poll_needed))
 
     async def close(self) -> None:
         self.ticker.close()
+        self.csm.close()
         await self.upstream.close()
 
     # -- wiring --------------------------------------------------------------------------------
@@ -129,8 +143,17 @@ class Core:
             stop=self._stop,
             inbox=Inbox(),
             rejections=self._rejections.counts,
+            csm=self.csm,
+            endings=self.endings,
         )
-        return Control([*daemon_routes(parts), *borrow_routes(parts), *answer_routes(parts)])
+        return Control(
+            [
+                *daemon_routes(parts),
+                *borrow_routes(parts),
+                *elevate_routes(parts),
+                *answer_routes(parts),
+            ]
+        )
 
     def _connect(self) -> Transport:
         """At the first call upstream: this is where aiohttp and cryptography are imported."""
@@ -193,10 +216,23 @@ class Core:
     def _on_shared(self, group: Group, grant: Grant) -> None:
         self._say(group.session, shared_line(group, grant))
 
+    def _on_denied(self, group: Group, denied: Denied) -> None:
+        """A call of ours was denied: offer the role that allows it. Grants and asks nothing."""
+        catalogue = self.broker.catalogue
+        facts = catalogue.known(group.role)
+        role = lifting_role(facts, denied.actions, catalogue.all()) if facts else ""
+        if not role:
+            return
+        offer = self.broker.elevations.offer(group, role, denied.actions[0], self._world.now())
+        if offer is not None:
+            how = f"within 60 s, borrow ask {role} lifts {group.role}"
+            self._say(group.session, f"borrow: {offer.action} was denied: {how}")
+
     def _on_flight(self, flight: Flight) -> None:
         while len(self._groups) >= _KNOWN_GROUPS:
             self._groups.pop(next(iter(self._groups)))
         self._groups[flight.group.id] = flight.group
+        self._spawn(self.endings.follow(flight))
         if flight.group.tty:
             self._spawn(self._teller.follow(flight))
 

@@ -78,6 +78,8 @@ class Flight:
         self.extends = extends
         # Asked for by a person, or cut by our own limit: it stays open without waiters.
         self.deliberate = deliberate
+        # It accepted an offer: the next fetch of its session's elastic roles waits for it.
+        self.lifts = False
         self.state = FlightState.ASKING
         self.request = ""
         self.auth_req_id = ""

@@ -60,4 +60,5 @@ class World(NamedTuple):
     peers: Callable[[], PeerSource] = system_peers
     grace: float = GRACE
     limits: Limits | None = None
+    look_every: float = 15.0  # seconds between two looks for a grant that ends soon
     environ: Mapping[str, str] = os.environ
