@@ -175,3 +175,29 @@ def test_setup_asks_first_and_a_no_leaves_nothing_behind(fresh: Home, answer: st
         child.sendline(answer)
         assert ended(child)[0] == 130
     assert not fresh.state.exists()
+
+
+def test_without_a_keyring_no_secret_is_typed_in_vain(solo: Home) -> None:
+    with terminal(solo, "keys", "add") as child:
+        code, shown = ended(child)
+    assert code == 1
+    assert "access key id" not in shown
+    assert "borrow keys add --sealed" in shown
+
+
+def test_a_second_setup_says_so_and_offers_no_second_app(fresh: Home) -> None:
+    with terminal(fresh, "setup") as child:
+        child.expect(re.escape("go ahead? [y/N]: "))
+        child.sendline("y")
+        child.expect(re.escape("set one up now? [y/N]: "))
+        child.sendintr()  # all else is done by then
+        code, shown = ended(child)
+        assert (code, "later: borrow totp enrol" in shown, "Borrow is ready" in shown) == (
+            0,
+            True,
+            True,
+        )
+    enrolled(fresh)
+    with terminal(fresh, "setup") as child:
+        code, shown = ended(child)
+    assert (code, "nothing to do" in shown, "authenticator" in shown) == (0, True, False)

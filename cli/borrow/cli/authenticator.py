@@ -45,7 +45,7 @@ def enrol_command() -> None:
 def status(*, as_json: bool) -> None:
     """Whether an authenticator app is set up, as the log has it."""
     client = _client()
-    since = _active_since(client)
+    since = active_since(client)
     if as_json:
         say.document({"active": since is not None, "since": since})
     elif since is None:
@@ -56,7 +56,7 @@ def status(*, as_json: bool) -> None:
         say.line(f"an authenticator app is set up, since {day}")
 
 
-def _active_since(client: Control) -> float | None:
+def active_since(client: Control) -> float | None:
     """When this person's app became active, unix seconds."""
     from borrow.cli.audit import entries
 

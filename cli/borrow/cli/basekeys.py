@@ -24,7 +24,7 @@ from borrow.protocol.errors import Misconfigured, Unavailable
 if TYPE_CHECKING:
     from borrow.cli.client import Control
     from borrow.cli.home import Home
-    from borrow.minter.basekeys import BaseKeys, KeyStore
+    from borrow.minter.basekeys import BaseKeys, KeyringSource, KeyStore
 
 MAX_INPUT: Final = 16_384  # characters of JSON on stdin
 _SPELLINGS: Final = {
@@ -55,6 +55,8 @@ def add(*, sealed: bool, mfa_serial: str, passphrase_fd: int | None, as_json: bo
     JSON as `aws iam create-access-key` prints it, or with access_key_id and secret_access_key.
     """
     home = _home()
+    if not sealed:
+        _keyring().probe()  # before a secret is typed in vain
     given = _typed() if say.can_ask() else _piped()
     if mfa_serial:
         given["mfa_serial"] = mfa_serial
@@ -67,6 +69,8 @@ def add(*, sealed: bool, mfa_serial: str, passphrase_fd: int | None, as_json: bo
         say.document({"access_key_id": made.access_key_id, "where": store.where()})
         return
     say.line(f"kept {made.access_key_id} in {store.where()}")
+    if sealed:
+        say.note("give the daemon the passphrase, once after each start: borrow keys unlock")
     if made.mfa_serial:
         say.note("open a session of it with: borrow keys mfa")
     elif not sealed:
@@ -207,10 +211,17 @@ def _has_file(home: Home) -> bool:
 def _store(home: Home, *, sealed: bool, passphrase_fd: int | None, fresh: bool) -> KeyStore:
     """Where the keys are, or will be. `fresh` asks for the passphrase twice at a terminal."""
     from borrow.cli.keyholder import SEALED
-    from borrow.minter.basekeys import KeyringSource, SealedFileSource
+    from borrow.minter.basekeys import SealedFileSource
 
     if sealed:
         return SealedFileSource(home.state / SEALED, _passphrase(passphrase_fd, twice=fresh))
+    return _keyring()
+
+
+def _keyring() -> KeyringSource:
+    """The desktop's; a person who can be asked may first have to unlock it."""
+    from borrow.minter.basekeys import KeyringSource
+
     return KeyringSource(seconds=60.0 if say.can_ask() else 3.0)
 
 

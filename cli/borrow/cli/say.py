@@ -72,14 +72,14 @@ def dim(text: str) -> str:
     return styled(text, "2")
 
 
-def ask(question: str, *, without: str) -> str:
+def ask(question: str, *, without: str, choice: str = "") -> str:
     """One line typed by a person. `without` is the line to use where nobody can be asked.
 
     End of input is an interruption, as Ctrl-C is: nothing was decided.
     """
     if not can_ask():
         raise WrongUse(f"nobody can be asked here: {question}", hint=without)
-    sys.stderr.write(f"{question}: ")
+    sys.stderr.write(f"{question}{choice}: ")
     sys.stderr.flush()
     typed = sys.stdin.readline()
     if not typed:
@@ -91,7 +91,7 @@ def ask(question: str, *, without: str) -> str:
 def confirm(question: str, *, without: str) -> bool:
     """Yes or no; a bare Enter is no."""
     while True:
-        match ask(f"{question} [y/N]", without=without).lower():
+        match ask(question, without=without, choice=" [y/N]").lower():
             case "y" | "yes":
                 return True
             case "" | "n" | "no":

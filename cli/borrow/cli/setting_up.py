@@ -58,14 +58,16 @@ def setup(*, yes: bool, dry_run: bool, no_totp: bool, as_json: bool) -> None:
     from borrow.cli.launch import start
 
     started = start(home)
-    enrolled = None
-    if not (no_totp or yes) and say.can_ask() and not as_json:
-        enrolled = _offer_totp(home)
     if as_json:
         told: dict[str, Any] = {"state": str(path), "did": steps, "started": started}
-        say.document(told | {"totp": enrolled})
+        say.document(told | {"totp": _has_totp(home)})
         return
-    _tell_next(home)
+    if not steps:
+        _tell_plan(path, steps, as_json=False)
+    if not (no_totp or yes) and say.can_ask() and not _has_totp(home):
+        _offer_totp(home)
+    if steps:
+        _tell_next(home)
 
 
 def _steps(path: Path) -> list[str]:
@@ -119,16 +121,29 @@ def _write(home: Home) -> None:
         save_config(home.state, DaemonConfig(mode="solo", person=person()))
 
 
-def _offer_totp(home: Home) -> bool:
-    from borrow.cli.authenticator import enrol
+def _has_totp(home: Home) -> bool:
+    from borrow.cli.authenticator import active_since
     from borrow.cli.launch import control
 
+    return active_since(control(home)) is not None
+
+
+def _offer_totp(home: Home) -> None:
+    """All else is done by now: leaving here by Ctrl-C, or by wrong codes, undoes nothing."""
+    from borrow.cli.authenticator import enrol
+    from borrow.cli.launch import control
+    from borrow.protocol.errors import Refused
+
     say.note("A code of an authenticator app is a second factor for roles that matter.")
-    if not say.confirm("set one up now?", without="borrow totp enrol"):
-        say.note("later: borrow totp enrol")
-        return False
-    enrol(control(home))
-    return True
+    try:
+        if say.confirm("set one up now?", without="borrow totp enrol"):
+            enrol(control(home))
+            return
+    except Refused as exc:
+        say.note(say.text_of(exc.message))
+    except KeyboardInterrupt:
+        say.note("")
+    say.note("later: borrow totp enrol")
 
 
 def _tell_next(home: Home) -> None:
