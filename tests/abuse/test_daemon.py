@@ -10,6 +10,7 @@ import json
 import pytest
 
 from borrow.daemon import groups
+from borrow.daemon.front import Limits
 from borrow.daemon.peer import Unknown
 from borrow_fakes.approver import role_entry
 from borrow_fakes.workstation import BOTO, Fetched, Workstation, workstation
@@ -36,7 +37,7 @@ def small(answer: Fetched, status: int, word: str) -> None:
 
 async def test_a18_a_pipelined_flood_is_cut_and_starves_nobody() -> None:
     """10,000 requests in one breath: 429 past the rate, and other programs get their answers."""
-    async with workstation() as machine:
+    async with workstation(limits=Limits(per_second=300)) as machine:
         bearer = await granted(machine)
         one = machine.head("prod-admin", bearer, BOTO)
         reader, writer = await asyncio.open_connection("127.0.0.1", machine.port)

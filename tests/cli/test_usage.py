@@ -42,7 +42,13 @@ WRONG = {
     "return prod-admin --all": "borrow return prod-admin",
     "approve": "borrow approve ID",
     "env prod-admin --shell tcsh": "borrow env ROLE",
-    "daemon restart": "borrow daemon COMMAND [ARGS]...",
+    "daemon restart": "borrow daemon start",
+    "daemon frobnicate": "borrow daemon logs|start|status|stop",
+    "policy": "borrow policy check|explain|test",
+    "keys ad --sealed": "borrow keys add --sealed",
+    "imds use": "borrow imds use ROLE",
+    "extend 5m prod-admin": "borrow extend prod-admin 5m",
+    "extend prod-admin soon": "write it like 90s, 15m, 4h, 1h30m or 7d",
 }
 
 
@@ -68,6 +74,14 @@ def test_words_of_other_tools_lead_to_commands_that_exist() -> None:
     for ours in FOREIGN.values():
         first = ours.split(" ")[0]
         assert first in group.COMMANDS or first in ("", "--version")
+
+
+def test_a_hint_is_one_line_of_words_that_were_typed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["daemon", "st\x1b[2Jop"]) == errors.USAGE
+    assert run(["daemon", "x\n" * 400]) == errors.USAGE
+    told = capsys.readouterr().err
+    assert "\x1b" not in told
+    assert len(told.splitlines()) == 4
 
 
 def test_a_role_that_is_known_is_told_from_a_program() -> None:

@@ -48,8 +48,12 @@ def terminal_session() -> Iterator[tuple[int, Session]]:
 
 
 def heard(controller: int) -> bytes:
-    ready, _, _ = select.select([controller], [], [], 0.2)
-    return os.read(controller, 4096) if ready else b""
+    """All that was written: the pieces of it may arrive one by one."""
+    data, patience = b"", 1.0
+    while select.select([controller], [], [], patience)[0]:
+        data += os.read(controller, 4096)
+        patience = 0.2
+    return data
 
 
 def test_the_line_arrives_in_the_callers_terminal() -> None:

@@ -72,11 +72,12 @@ async def test_a_client_that_does_not_read_gets_no_more() -> None:
     ticker.add(full.transport)
     ticker.add(reading.transport)
     await asyncio.sleep(BEAT * 1.5)
-    assert (full.written, reading.written) == ([], [DRIBBLE])
+    assert full.written == []
+    assert set(reading.written) == {DRIBBLE}  # a slow machine may have fitted in one more
     full.unsent = 0
-    await asyncio.sleep(BEAT)
+    await asyncio.sleep(BEAT * 1.5)
     ticker.close()
-    assert full.written == [DRIBBLE]
+    assert set(full.written) == {DRIBBLE}
 
 
 async def test_a_client_that_left_is_forgotten() -> None:

@@ -99,7 +99,7 @@ def test_a_symbolic_link_is_not_followed(tmp_path: Path) -> None:
 
 
 def test_a_step_that_fails_leaves_nothing(store: Store) -> None:
-    with pytest.raises(ZeroDivisionError), store.step(1.0) as step:
+    with pytest.raises(ZeroDivisionError), store.step(lambda: 1.0) as step:
         step.leaf("test")
         raise ZeroDivisionError
     with store.read(1.0) as reader:
@@ -107,7 +107,7 @@ def test_a_step_that_fails_leaves_nothing(store: Store) -> None:
 
 
 def test_a_step_that_keeps_its_writes_raises_after_them(store: Store) -> None:
-    with pytest.raises(Refused, match="no"), store.step(1.0) as step:
+    with pytest.raises(Refused, match="no"), store.step(lambda: 1.0) as step:
         step.leaf("test")
         raise Keep(Refused("no"))
     with store.read(1.0) as reader:
@@ -117,7 +117,7 @@ def test_a_step_that_keeps_its_writes_raises_after_them(store: Store) -> None:
 def test_steps_of_many_threads_follow_each_other(store: Store) -> None:
     def run() -> None:
         for _ in range(5):
-            with store.step(1.0) as step:
+            with store.step(lambda: 1.0) as step:
                 step.leaf("test", "ann")
 
     threads = [threading.Thread(target=run) for _ in range(12)]
@@ -136,12 +136,12 @@ def test_a_step_of_another_process_waits_from_the_first_read_on(
     order: list[str] = []
 
     def run() -> None:
-        with other.step(1.0) as step:
+        with other.step(lambda: 1.0) as step:
             order.append("other")
             step.leaf("test")
 
     thread = threading.Thread(target=run)
-    with store.step(1.0) as step:
+    with store.step(lambda: 1.0) as step:
         thread.start()
         thread.join(0.2)
         order.append("first")

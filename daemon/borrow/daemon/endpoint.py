@@ -39,7 +39,9 @@ def build_app(
     app = web.Application(client_max_size=MAX_BODY)
     rules = tuple(origin_form_or_latest if rule is origin_form else rule for rule in RULES)
     install_guard(app, guard_middleware(port, rules=rules, on_reject=on_reject))
-    app.middlewares.append(pace_middleware(lambda: broker.now().boot, on_reject))
+    app.middlewares.append(
+        pace_middleware(lambda: broker.now().boot, on_reject, most=door.limits.per_second)
+    )
     app.add_routes(Container(broker, bearers, ticker, door, on_reject).routes())
     imds = Imds(broker, ticker, door, Tokens(imds_key), role=imds_role, on_reject=on_reject)
     app.add_routes(imds.routes())

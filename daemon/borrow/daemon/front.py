@@ -55,6 +55,7 @@ class Limits(NamedTuple):
     # Connections that may wait for the census while `per_process` is in question. With `total`
     # they stay below the open files that `hardening.raise_open_files` asks for.
     waiting: int = 1_024
+    per_second: int = 2_000  # requests of one connection; a busy SDK makes a few hundred
 
 
 class _No(NamedTuple):

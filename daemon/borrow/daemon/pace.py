@@ -6,7 +6,7 @@ that and counted per connection, so that nobody pays for somebody else.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from aiohttp import web
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from aiohttp.typedefs import Middleware
 
-MOST: Final = 2_000  # requests in any second of one connection
-
 
 class Pace:
     """Counts the requests of one second, then of the next. `now` is in monotonic seconds."""
@@ -31,7 +29,7 @@ class Pace:
         self._since = 0.0
         self._count = 0
 
-    def exceeded(self, now: float, most: int = MOST) -> bool:
+    def exceeded(self, now: float, most: int) -> bool:
         """Take one request into account; whether it is one too many."""
         if now - self._since >= 1.0:
             self._since, self._count = now, 0
@@ -40,7 +38,7 @@ class Pace:
 
 
 def pace_middleware(
-    now: Callable[[], float], on_reject: Callable[[str], None], *, most: int = MOST
+    now: Callable[[], float], on_reject: Callable[[str], None], *, most: int
 ) -> Middleware:
     """429 and the end of the connection for what comes too fast. Put it first."""
     paces: WeakKeyDictionary[asyncio.BaseTransport, Pace] = WeakKeyDictionary()
