@@ -14,9 +14,9 @@ import pytest
 from click.testing import CliRunner
 
 from borrow.cli.conformance import _target, conformance
-from borrow.cli.conforming import DENIAL, Finding, check
+from borrow.cli.conforming import DENIAL, Finding, _answer, _timing, check
 from borrow.cli.errors import WrongUse
-from borrow.cli.wire import Target
+from borrow.cli.wire import Target, exchange
 from borrow.protocol.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -221,9 +221,6 @@ def test_nobody_at_the_address_is_told_in_one_line() -> None:
 def test_an_endpoint_that_never_answers_fails_and_ends() -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
         target = Target("127.0.0.1", mute.getsockname()[1], "/x", TOKEN)
-        from borrow.cli import conforming
-
-        found: list[Finding] = list(
-            conforming._answer(target, conforming.exchange(target, b"GET", seconds=0.3), NOW)
-        )
+        answer = exchange(target, b"GET", seconds=0.3)
+        found: list[Finding] = [*_timing(answer, 0.3), *_answer(target, answer, NOW)]
     assert any(one.outcome == "failed" for one in found)

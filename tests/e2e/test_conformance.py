@@ -31,7 +31,8 @@ def shown(found: dict[str, Any]) -> dict[str, str]:
 
 def test_a_granted_role_conforms_and_real_clients_take_it(solo: Home) -> None:
     code, found = report(start(solo, "reader"))
-    assert (code, set(shown(found).values())) == (0, {"ok"}), found
+    assert [one for one in found["checks"] if one["outcome"] != "ok"] == []
+    assert code == 0
     assert "boto3 takes the credentials" in shown(found)
 
 
@@ -40,6 +41,7 @@ def test_a_held_call_conforms_whatever_is_decided(solo: Home, decision: str) -> 
     child = start(solo, "click")
     solo.decide(solo.pending("click")["request"], decision)
     code, found = report(child)
-    assert (code, set(shown(found).values())) == (0, {"ok"}), found
+    assert [one for one in found["checks"] if one["outcome"] != "ok"] == []
+    assert code == 0
     assert ("a no is a true status" in shown(found)) == (decision == "deny")
     assert len(solo.log("request.accept")) == 1  # no refusal of the kit asked anybody

@@ -104,9 +104,10 @@ ALL: Final = TIER_1 + TIER_2
 
 # Listed, so that nobody takes silence for support.
 NOT_OBTAINABLE: Final = {
-    "PHP": "its SDK is in no registry that the tests may use",
-    ".NET": "no runtime in Debian",
-    "C++": "no package of the SDK in Debian",
+    "PHP": "not obtainable: its SDK is in no registry that the tests use",
+    ".NET": "not obtainable: Debian has no runtime",
+    "C++": "not obtainable: Debian has no package of its SDK",
+    "Kotlin": "not tested: its compiler is not among the tools here",
 }
 
 
