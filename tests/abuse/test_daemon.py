@@ -34,6 +34,36 @@ def small(answer: Fetched, status: int, word: str) -> None:
     assert (answer.status, answer.json) == (status, {"error": word})
 
 
+async def test_a18_a_pipelined_flood_is_cut_and_starves_nobody() -> None:
+    """10,000 requests in one breath: 429 past the rate, and other programs get their answers."""
+    async with workstation() as machine:
+        bearer = await granted(machine)
+        one = machine.head("prod-admin", bearer, BOTO)
+        reader, writer = await asyncio.open_connection("127.0.0.1", machine.port)
+        slowest, now = 0.0, asyncio.get_running_loop().time
+        async with asyncio.TaskGroup() as tasks:
+            flood = tasks.create_task(_drained(reader))
+            writer.write(one * 10_000)
+            for _ in range(5):
+                begun = now()
+                assert (await machine.fetch("prod-admin", bearer, BOTO)).status == 200
+                slowest = max(slowest, now() - begun)
+        writer.close()
+        assert b"HTTP/1.1 429" in flood.result()
+        assert flood.result().count(b"HTTP/1.1 200") < 9_000
+        assert slowest < 2.0  # a bound against starvation, not a figure
+        status = await machine.control("GET", "/v1/status")
+        assert status["refused"]["rate"] == 1
+
+
+async def _drained(reader: asyncio.StreamReader) -> bytes:
+    data = b""
+    with contextlib.suppress(ConnectionError):
+        while piece := await reader.read(1 << 16):
+            data += piece
+    return data
+
+
 async def test_a19_a_forwarder_that_sends_only_the_url_gets_401_and_asks_nobody() -> None:
     async with workstation() as machine:
         await granted(machine)

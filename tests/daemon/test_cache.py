@@ -70,7 +70,7 @@ def test_a_device_grant_is_shared_but_never_with_an_agent() -> None:
 @pytest.mark.parametrize("clock", ["wall", "boot"])
 def test_the_earlier_of_both_clocks_ends_a_credential(clock: str) -> None:
     cache = filled(a_grant(seconds=7200))
-    jumped = replace(NOW, **{clock: getattr(NOW, clock) + 3600.0})
+    jumped = NOW._replace(**{clock: getattr(NOW, clock) + 3600.0})
     assert isinstance(cache.look("r", "r:1:1", jumped, None), Mint)
 
 

@@ -94,6 +94,38 @@ async def test_other_roles_and_paths_are_not_there() -> None:
         assert machine.fake.calls["/bc-authorize"] == 0
 
 
+STUBS = {
+    "/latest/": "dynamic/\nmeta-data/",
+    "/latest/meta-data": "iam/\ninstance-id\nplacement/",
+    "/latest/meta-data/iam/": "security-credentials/",
+    "/latest/meta-data/placement/region": "eu-central-1",
+    "//latest/meta-data/placement/availability-zone": "eu-central-1a",
+    "/latest/meta-data/instance-id/": "i-00000000000000000",
+}
+
+
+async def test_what_tools_probe_follows_from_the_role_and_asks_nobody() -> None:
+    async with offering() as machine:
+        key = await token(machine)
+        for path, text in STUBS.items():
+            assert (await call(machine, "GET", path, key)).body.decode() == text
+            assert (await call(machine, "GET", path)).status == 401
+        document = await call(machine, "GET", "/latest/dynamic/instance-identity/document", key)
+        assert document.json["region"] == "eu-central-1"
+        assert document.json["accountId"] == "111122223333"
+        assert (await call(machine, "GET", "/latest/user-data", key)).status == 404
+        assert not machine.fake.asked
+
+
+async def test_a_role_without_a_region_gives_none() -> None:
+    async with workstation() as machine:
+        machine.fake.roles["work"] = role_entry("work", imds=True, region="")
+        await machine.control("POST", "/v1/imds", {"role": "work"})
+        key = await token(machine)
+        path = "/latest/meta-data/placement/region"
+        assert (await call(machine, "GET", path, key)).status == 404
+
+
 async def test_a_question_for_one_role_is_not_joined_by_another() -> None:
     async with offering() as machine:
         machine.fake.auto = False

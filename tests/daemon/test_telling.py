@@ -271,7 +271,7 @@ async def test_a_held_sdk_call_is_told_in_its_own_terminal_and_the_asker_is_not(
         )
         bearer = bearers.issue(group)
         await machine.end()
-        machine.world = replace(machine.world, alive=lambda sid, start: True)
+        machine.world = machine.world._replace(alive=lambda sid, start: True)
         await machine.start()
         await machine.ask({"role": "prod-logs", "wait": False})
         assert machine.lines == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
 import tempfile
@@ -110,6 +111,17 @@ async def test_an_approver_that_is_not_there_is_unavailable() -> None:
     async with connected(fake) as upstream:
         with pytest.raises(Unavailable):
             await upstream.catalogue()
+
+
+async def test_what_still_asks_while_the_daemon_stops_gets_one_of_our_errors() -> None:
+    async with running_approver() as fake, connected(fake) as upstream:
+        await upstream.transport.plain("GET", "/jwks")
+        closing = asyncio.get_running_loop().create_task(upstream.close())
+        for _ in range(5):  # while it closes, and after it
+            await asyncio.sleep(0)
+            with pytest.raises(Unavailable, match="is stopping"):
+                await upstream.transport.plain("GET", "/jwks")
+        await closing
 
 
 async def test_a_clock_that_is_off_is_said_with_both_times() -> None:

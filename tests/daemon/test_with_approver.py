@@ -8,7 +8,6 @@ import json
 import secrets
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +60,7 @@ async def joined(desk: FrontDesk, folder: Path, person: str) -> AsyncIterator[Wo
     save_config(state, config)
     fake: Any = None  # nothing of it is used: the approver is real
     nobody: FakeApprover = fake
-    world = replace(World(), environ={}, say=lambda session, line, **how: True)
+    world = World()._replace(environ={}, say=lambda session, line, **how: True)
     machine = Workstation(nobody, state, world, Shift(), [])
     await machine.start()
     try:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import sqlite3
 import sys
 import threading
 import time
@@ -18,6 +20,7 @@ from aiohttp import web
 from borrow.protocol.events import NOTICE, verify_event
 from borrow.protocol.keys import PublicKeys
 from borrow_fakes.lab import BORROW, Home, finish, home, wait_for
+from borrow_fakes.solo_mode import refused_with
 from borrow_fakes.team import ANN, BO, Server, join
 
 if TYPE_CHECKING:
@@ -27,6 +30,13 @@ if TYPE_CHECKING:
     from borrow.cli.demo.standin_process import StandInProcess
 
 BOTO3 = (sys.executable, str(Path(__file__).parent / "clients/s3_get.py"))
+# A program that has its credentials and lives on; at its terminal it is told what becomes of them.
+HOLD = (
+    "import boto3, time\n"
+    "boto3.Session().get_credentials().get_frozen_credentials()\n"
+    "print('held', flush=True)\n"
+    "time.sleep(60)\n"
+)
 HOSTILE = "urgent \x1b[2J\x1b]0;owned\x07 \u202etxt.exe fix the queue"
 
 
@@ -113,14 +123,16 @@ def run(one: Home, role: str, *options: str) -> subprocess.Popen[str]:
 def test_the_second_persons_yes_lets_the_call_through(ann: Home, bo: Home) -> None:
     child = run(ann, "change", "-m", HOSTILE)
     asked = ann.pending("change")
-    own = ann.borrow("approve", asked["request"], "-y", ok=False)
-    assert own.returncode == 3, own
-    assert own.stderr.startswith("borrow: error:")
+    own = ann.borrow("approve", asked["request"], "-y", "--json", ok=False)
+    error, _ = refused_with(own, 3)
+    assert "another person" in error
+    assert json.loads(own.stdout)["error"]["state"] == "self_approval"
     assert child.poll() is None
 
     listed = bo.borrow("inbox").stdout
     assert asked["request"] in listed
-    assert "\x1b" not in listed
+    assert "\\u{1b}[2J" in listed
+    assert not {"\x1b", "\x07", "\u202e"} & set(listed)
     with pexpect.spawn(
         BORROW, ["approve", asked["request"]], env=bo.env, encoding="utf-8", timeout=30
     ) as person:
@@ -162,16 +174,28 @@ def grant(ann: Home, bo: Home, role: str = "change") -> str:
     return str(ann.status()["grants"][0]["grant"])
 
 
-def test_a_report_empties_the_cache_within_a_second(ann: Home, bo: Home) -> None:
-    granted = grant(ann, bo)
-    told = time.monotonic()
-    assert ann.control("POST", "/v1/report", {"id": granted}).status == 200
-    wait_for(lambda: not ann.status()["grants"], seconds=5, why="the cache to empty")
-    assert time.monotonic() - told < 1.0
-    again = run(ann, "change")
-    code, out, err = finish(again)
-    assert code != 0
-    assert "frozen" in out + err
+def test_a_report_empties_the_cache_within_a_second(ann: Home, server: Server) -> None:
+    """From another device of hers: the end has to reach the daemon that holds the grant."""
+    bearer = ann.bearer("reader")
+    words = ["run", "reader", "--", sys.executable, "-c", HOLD]
+    with (
+        home() as other,
+        pexpect.spawn(BORROW, words, env=ann.env, encoding="utf-8", timeout=30) as person,
+    ):
+        join(server, other, ANN)
+        person.expect("held")
+        granted = ann.status()["grants"][0]["grant"]
+        other.borrow("not-me", granted)
+        reported = time.monotonic()
+        wait_for(lambda: not ann.status()["grants"], seconds=5, why="the cache to empty")
+        assert time.monotonic() - reported < 1.0
+        person.expect(f"borrow: reader was taken back · {granted}")
+        person.close(force=True)
+    for again in (ann.spawn(*BOTO3, env=bearer), run(ann, "reader")):
+        code, out, err = finish(again)
+        assert code != 0
+        assert "frozen" in out + err
+        assert "got" not in out
 
 
 def test_what_is_given_back_is_asked_for_anew(ann: Home, bo: Home) -> None:
@@ -180,6 +204,7 @@ def test_what_is_given_back_is_asked_for_anew(ann: Home, bo: Home) -> None:
     assert ann.status()["grants"] == []
     child = run(ann, "change")
     asked = ann.pending("change")["request"]
+    assert child.poll() is None
     bo.borrow("approve", asked, "-y")
     assert finish(child)[0] == 0
     assert ann.status()["grants"][0]["grant"] != granted
@@ -216,11 +241,52 @@ def jwks(issuer: str) -> dict[str, object]:
         return found
 
 
-def test_a_notice_comes_to_the_terminal_that_asked(ann: Home) -> None:
+def test_the_notice_of_a_grant_by_policy_is_shown_by_borrow(ann: Home) -> None:
+    """Not in the terminal that asked: it had nothing to wait for, and is the asking channel."""
     with pexpect.spawn(
         BORROW, ["run", "reader", "--", *BOTO3], env=ann.env, encoding="utf-8", timeout=30
     ) as person:
         person.expect("got 5 bytes")
         person.expect(pexpect.EOF)
-    wait_for(lambda: ann.status()["notices"], why="the notice")
-    assert "not-me" in json.dumps(ann.status()["notices"])
+    granted = ann.status()["grants"][0]["grant"]
+    line = f"not you? borrow not-me {granted}"
+    wait_for(lambda: line in ann.borrow().stdout, why="the notice")
+
+
+def test_an_invitation_used_twice_takes_the_first_device_too(server: Server) -> None:
+    url = server.invitation(ANN)
+    with home() as first, home() as second:
+        first.borrow("join", url, "--yes")
+        first.borrow("ask", "reader", "--wait")
+        error, hint = refused_with(second.borrow("join", url, "--yes", ok=False), 3)
+        assert "used before" in error
+        assert "borrow server invite" in hint
+        assert list(second.state.iterdir()) == []
+        wait_for(lambda: not first.status()["grants"], why="the first one's grant to end")
+        error, _ = refused_with(first.borrow("ask", "reader", "--wait", ok=False), 3)
+        assert "removed" in error
+
+
+def test_an_old_invitation_lets_nobody_in(server: Server) -> None:
+    url = server.invitation(BO)
+    database = sqlite3.connect(server.home.root / "server/minter.db", timeout=10)
+    with contextlib.closing(database), database:  # a day goes by
+        database.execute("UPDATE invitations SET expires_at = 1")
+    with home() as late:
+        error, hint = refused_with(late.borrow("join", url, "--yes", ok=False), 3)
+        assert "expired" in error
+        assert "borrow server invite" in hint
+        assert list(late.state.iterdir()) == []
+        told = json.loads(server.home.borrow("server", "status", "--json").stdout)
+        assert told["devices"] == []
+        join(server, late, BO)  # a fresh one works on the same machine
+
+
+def test_a_person_whom_the_policy_names_no_more_gets_nothing(server: Server, bo: Home) -> None:
+    policy = server.home.root / "server/policy.toml"
+    policy.write_text(policy.read_text().replace(BO, "cy@example.com"))
+    refused_with(server.home.borrow("server", "invite", BO, "--json", ok=False), 1)
+    refused_with(bo.borrow("ask", "reader", "--wait", ok=False), 3)
+    code, out, _ = finish(run(bo, "reader"))
+    assert (code, out) == (3, "")
+    assert bo.status()["grants"] == []

@@ -120,12 +120,16 @@ def endpoint(listed: int | None, ours: int | None, port: int) -> Iterator[Findin
     elif listed == ours:
         yield Finding("ok", "port", f"port {port} is the daemon's")
     else:
-        yield Finding(
-            "error",
-            "port",
-            f"port {port} is served by pid {listed}, which is not the daemon",
-            "end that process: programs send it their tokens",
-        )
+        yield squatted(port, f"pid {listed}")
+
+
+def squatted(port: int, who: str) -> Finding:
+    return Finding(
+        "error",
+        "port",
+        f"port {port} is served by {who}, which is not the daemon",
+        "end that process: programs send it their tokens",
+    )
 
 
 def approver(skew: float | None, why: str) -> Iterator[Finding]:

@@ -65,7 +65,7 @@ def _findings() -> Iterator[Finding]:
     if home is not None and config:
         status, why = _status(home)
         yield from checks.daemon(status, why)
-        yield from _port(status or {})
+        yield from _port(status, config)
         if status is not None or not config.get("approver_socket"):  # solo: the same process
             yield from _approver(config)
 
@@ -105,12 +105,20 @@ def _status(home: Home) -> tuple[dict[str, Any] | None, BorrowError | None]:
         return None, exc
 
 
-def _port(status: dict[str, Any]) -> Iterator[Finding]:
+def _port(status: dict[str, Any] | None, config: dict[str, object]) -> Iterator[Finding]:
+    """Whose the port is that programs were given; also while the daemon does not run."""
     from borrow.daemon.ports import holder_of
 
-    port, pid = int(say.number_of(status.get("port"))), int(say.number_of(status.get("pid")))
+    known = status or {}
+    port = int(say.number_of(known.get("port") or config.get("port")))
     holder = holder_of(port) if port else None
-    yield from checks.endpoint(holder.pid if holder else None, pid, port)
+    if holder is not None and holder.uid != os.getuid():
+        yield checks.squatted(port, f"user {holder.uid}")
+    elif status is not None:
+        ours = int(say.number_of(status.get("pid")))
+        yield from checks.endpoint(holder.pid if holder else None, ours, port)
+    elif holder is not None:
+        yield checks.squatted(port, f"pid {holder.pid}" if holder.pid else "another program")
 
 
 def _approver(config: dict[str, object]) -> Iterator[Finding]:

@@ -1,14 +1,16 @@
-"""`borrow` alone: what I hold, what I asked for, what I am asked."""
+"""`borrow` alone: what I hold, what I asked for, what I am asked, what was done in my name."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from borrow.cli import errors, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+NOTICES: Final = 5  # shown, the latest; the daemon keeps more for --json
 
 
 def overview(*, as_json: bool) -> int:
@@ -31,6 +33,7 @@ def overview(*, as_json: bool) -> int:
     _grants(_objects(status.get("grants")))
     _asks(_objects(status.get("asks")))
     _inbox(waiting)
+    _notices(_objects(status.get("notices")))
     if problem is not None:
         errors.tell(problem)
         return errors.exit_code(problem)
@@ -78,3 +81,12 @@ def _inbox(waiting: Sequence[dict[str, Any]]) -> None:
         by = "you" if one.get("mine") else say.text_of(one.get("person"))
         said = f"  “{reason}”" if reason else ""
         say.line(f"  {role}  for {by}{said}  borrow approve {request}")
+
+
+def _notices(notices: Sequence[dict[str, Any]]) -> None:
+    """What was done in the person's name, the latest last: a grant by policy is told only here."""
+    if notices:
+        say.line("lately")
+    for notice in notices[-NOTICES:]:
+        text, hint = (say.text_of(notice.get(key)) for key in ("text", "hint"))
+        say.line(f"  {text}{f'  not you? {hint}' if hint else ''}")

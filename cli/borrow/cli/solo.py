@@ -14,7 +14,6 @@ import os
 import secrets
 import socket as sockets
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from borrow.daemon.hardening import protect_process
@@ -128,7 +127,7 @@ async def approver(home: Home) -> AsyncIterator[Parts]:
             await asyncio.to_thread(enrol, home, parts, config)
         elif config.approver_socket != str(home.approver_socket):
             # The runtime folder differs between logins; the daemon reads where we listen now.
-            save_config(home.state, replace(config, approver_socket=str(home.approver_socket)))
+            save_config(home.state, config._replace(approver_socket=str(home.approver_socket)))
         runner = await start(parts.app, unix=home.approver_socket)
         stack.push_async_callback(runner.cleanup)
         held = await start(build_keys_app(stored, base), unix=socket_path(home.runtime, SOCKET))
@@ -156,8 +155,7 @@ def enrol(home: Home, parts: Parts, config: DaemonConfig) -> None:
         jti=secrets.token_urlsafe(16),
     )
     device, _ = parts.minter.register(statement)
-    enrolled = replace(
-        config,
+    enrolled = config._replace(
         mode="solo",
         issuer=ISSUER,
         approver_socket=str(home.approver_socket),

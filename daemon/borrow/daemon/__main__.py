@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
+import gc
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from borrow.daemon.hardening import protect_process
+
+if TYPE_CHECKING:
+    from borrow.daemon.app import Started
 
 
 def main() -> int:
     """Exit status 0 after an orderly stop, 1 if it could not start (the reason is on stderr)."""
     protect_process()  # before any secret is in memory
     os.umask(0o077)
+    gc.disable()  # what is imported now stays: looking for garbage in it would delay the start
+    import asyncio
+
     from borrow.daemon.app import run
     from borrow.daemon.logs import log_to, stop_logging
     from borrow.daemon.places import StateDir, default_state_dir
@@ -23,7 +30,7 @@ def main() -> int:
         state = StateDir.open(default_state_dir(os.environ, Path.home()))
         handler = log_to(state / "daemon.log")
         try:
-            asyncio.run(run(state))
+            asyncio.run(run(state, ready=_started))
         finally:
             stop_logging(handler)
     except BorrowError as exc:
@@ -34,6 +41,11 @@ def main() -> int:
             raise
         return _failed(_first(known))
     return 0
+
+
+def _started(_: Started) -> None:
+    gc.freeze()  # and never look at it again
+    gc.enable()
 
 
 def _failed(error: BaseException) -> int:

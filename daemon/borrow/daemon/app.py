@@ -2,7 +2,8 @@
 
 It listens first and imports what a request needs when one comes: a program that starts the daemon
 by its first call waits 60 ms, not 250. `run` owns every task and every socket; there is no module
-state. What is behind the sockets is `core`.
+state. What is behind the sockets is `core`. Values of modules that are loaded before listening are
+`NamedTuple`s where that is no loss: to define a frozen dataclass takes 0.3 ms.
 """
 
 from __future__ import annotations
@@ -11,14 +12,14 @@ import asyncio
 import contextlib
 import logging
 import signal
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from borrow.daemon.config import load_config, with_port
 from borrow.daemon.front import Door, our_uid
 from borrow.daemon.kitchen import Kitchen
 from borrow.daemon.places import StateDir, lock, runtime_dir, socket_path
 from borrow.daemon.ports import HeldPort, choose_port
+from borrow.daemon.rejections import Rejections
 from borrow.daemon.tasks import Tasks
 from borrow.daemon.unixhttp import Answer, Call, ControlServer
 from borrow.daemon.world import World
@@ -30,13 +31,12 @@ if TYPE_CHECKING:
     from borrow.daemon.config import DaemonConfig
     from borrow.daemon.core import Core
     from borrow.daemon.peer import PeerSource
-    from borrow.daemon.tasks import Spawn
+from borrow.daemon.tasks import Spawn
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
+class Started(NamedTuple):
     """What `ready` is told once both sockets listen."""
 
     port: int
@@ -97,13 +97,20 @@ class Daemon:
         self._stop = stop
         self._server: asyncio.Server | None = None
         self._core: Core | None = None
-        self._kitchen = Kitchen(self._app, self._known, spawn, port=port.number)
+        self._rejections = Rejections()
+        self._kitchen = Kitchen(
+            self._app,
+            self._known,
+            spawn,
+            port=port.number,
+            on_reject=self._rejections.add,
+        )
         self._door = Door(
             peers,
             self._kitchen.hand_over,
             uid=our_uid(),
             limits=world.limits,
-            on_reject=self._on_reject,
+            on_reject=self._rejections.add,
         )
         self._control = ControlServer(self._answer, uid=our_uid())
 
@@ -136,7 +143,7 @@ class Daemon:
                 self._world,
                 self._spawn,
                 gives_uid=self._peers.gives_uid,
-                on_reject=self._on_reject,
+                rejections=self._rejections,
                 stop=self._stop.set,
             )
         return self._core
@@ -150,12 +157,6 @@ class Daemon:
     def _app(self) -> Callable[[], Any]:
         # The core belongs to the event loop; only the imports behind it may go to a thread.
         return self.core().build_app
-
-    def _on_reject(self, reason: str, uid: int | None) -> None:
-        # Counted by the door as well; the log gets the first of each power of two.
-        count = self._door.refused[reason]
-        if count & (count - 1) == 0:
-            logger.warning("refused at the edge", extra={"reason": reason, "uid": uid, "n": count})
 
 
 @contextlib.contextmanager

@@ -2,8 +2,7 @@
 
 `fetch` is what every endpoint calls. It answers from memory if it may, else it joins or starts the
 one flight of the caller's group and waits as long as that takes. `ask` is the deliberate form.
-What may be served is `cache`'s rule, what is asked `asking`'s; here they are joined, and the rules
-of company live: who joins whom, what a leaving client means, what a no is worth afterwards.
+What may be served is `cache`'s rule, who shares a question `tower`'s; here they are joined.
 """
 
 from __future__ import annotations
@@ -25,21 +24,22 @@ from borrow.daemon.cache import (
     in_contact,
 )
 from borrow.daemon.denials import Denials
-from borrow.daemon.flights import Asked, Flight, FlightState, unique_number
+from borrow.daemon.flights import Flight, FlightState
 from borrow.daemon.minting import Minting
+from borrow.daemon.tower import Tower
 from borrow.daemon.world import GRACE
 from borrow.protocol.errors import BorrowError, Misconfigured, Refused, Unavailable
-from borrow.protocol.ids import words
 from borrow.protocol.oauth import NOT_RECORDED
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from borrow.daemon.catalogue import Catalogue, RoleFacts
     from borrow.daemon.config import DaemonConfig
     from borrow.daemon.groups import Group
     from borrow.daemon.moments import Moment
     from borrow.daemon.tasks import Spawn
+    from borrow.daemon.tower import Caller
     from borrow.daemon.upstream import Acknowledged, Redeemed
     from borrow.protocol.credentials import AwsCredentials
     from borrow.protocol.request import AwsRole, RequestObject
@@ -68,17 +68,6 @@ class Contact(Protocol):
     def last(self) -> Moment | None: ...
     def wake(self) -> None: ...
     async def renewed(self) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who fetches. `describe` looks the process up, only if a question has to be asked."""
-
-    group: Group
-    via: str
-    asked: Asked
-    describe: Callable[[], Awaitable[dict[str, Any]]]
-    terminal: bool = False  # lines about the wait go to the group's tty
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,26 +105,34 @@ class Broker:
         self.now = now
         self._approver = approver
         self._contact = contact
-        self._entropy = entropy
         self._spawn = spawn
-        self._grace = grace
-        self._where = {"host": host[:255], "os_user": os_user[:255]}
         self._on_shared = on_shared
-        self._on_flight = on_flight
         self._shared_told: set[tuple[str, str]] = set()
-        self._flights: dict[str, Flight] = {}
-        self._pilot = Pilot(approver, config, now, entropy)
         self._minting = Minting(approver, self.cache, now, spawn)
+        self._tower = Tower(
+            Pilot(approver, config, now, entropy),
+            approver,
+            catalogue,
+            self.cache,
+            self.denials,
+            now=now,
+            entropy=entropy,
+            spawn=spawn,
+            where={"host": host[:255], "os_user": os_user[:255]},
+            grace=grace,
+            wake=contact.wake,
+            on_flight=on_flight,
+        )
 
     # -- what is going on ----------------------------------------------------------------------
 
     @property
     def flights(self) -> tuple[Flight, ...]:
-        return tuple(self._flights.values())
+        return self._tower.flights
 
     def needs_contact(self) -> bool:
         """Whether the events poll must be open: a grant lives, or a question is in the air."""
-        return bool(self._flights) or next(self.cache.live(self.now()), None) is not None
+        return bool(self.flights) or next(self.cache.live(self.now()), None) is not None
 
     # -- fetching ------------------------------------------------------------------------------
 
@@ -173,7 +170,7 @@ class Broker:
                 case Mint(grant=grant):
                     left -= await self._mint(grant, target, left)
                 case Nothing():
-                    await self._fly_along(caller, target)
+                    await self._tower.join(caller, target)
 
     async def _mint(self, grant: Grant, group: Group, left: int) -> int:
         """Have a credential fetched; 1 if the grant was void and dropped, else 0."""
@@ -242,18 +239,6 @@ class Broker:
 
     # -- flights -------------------------------------------------------------------------------
 
-    async def _fly_along(self, caller: Caller, group: Group) -> None:
-        flight = self._flights.get(group.key) or await self._start(caller, group, deliberate=False)
-        flight.waiters += 1
-        flight.listeners += caller.terminal
-        flight.touch()
-        try:
-            await flight.result()
-        finally:
-            flight.waiters -= 1
-            flight.listeners -= caller.terminal
-            self._after_leaving(flight)
-
     def keep(self, caller: Caller) -> None:
         """Our own limit cuts this caller, not its own will: the question stays open."""
         if flight := self.flight_of(caller):
@@ -263,7 +248,7 @@ class Broker:
         """The question `caller` would wait for, if it is in the air."""
         facts = self.catalogue.known(caller.group.role)
         target = self._target(caller.group, facts) if facts else caller.group
-        return self._flights.get(target.key)
+        return self._tower.of(target)
 
     async def ask(self, caller: Caller, *, extends: Grant | None = None) -> Flight | Grant:
         """A person's own question: the flight to watch, or the grant that is there already."""
@@ -282,142 +267,19 @@ class Broker:
         ]
         for each in waiting:
             each.feed(caller.asked)
-        flight = self._flights.get(group.key) or (waiting[0] if waiting else None)
+        flight = self._tower.of(group) or (waiting[0] if waiting else None)
         if flight is None:
             reason = caller.asked.reason
             if denied := self.denials.recall(group.key, now, new_reason=reason):
                 raise denied.with_traceback(None)
             self.denials.forget(group.key)
-            flight = await self._start(caller, group, deliberate=True, extends=extends)
+            flight = await self._tower.start(caller, group, deliberate=True, extends=extends)
         flight.deliberate = True
         return flight
 
-    async def _start(
-        self, caller: Caller, group: Group, *, deliberate: bool, extends: Grant | None = None
-    ) -> Flight:
-        if not deliberate and (denied := self.denials.recall(group.key, self.now())):
-            raise denied.with_traceback(None)
-        facts = await self.catalogue.role(group.role)
-        context = await self._context(caller, group)
-        # The awaits above let others in: whoever was first has started it.
-        if existing := self._flights.get(group.key):
-            return existing
-        taken = frozenset(flight.number for flight in self.flights)
-        flight = Flight(
-            group,
-            facts,
-            caller.asked,
-            number=unique_number(int.from_bytes(self._entropy(4)) % 1000, taken),
-            words=words(self._entropy(4)),
-            since=self.now(),
-            context=context,
-            extends=extends.grant_id if extends else "",
-            deliberate=deliberate,
-        )
-        self._flights[group.key] = flight
-        flight.stop = self._spawn(self._fly(flight))
-        self._on_flight(flight)
-        self._contact.wake()
-        return flight
-
-    async def _context(self, caller: Caller, group: Group) -> dict[str, Any]:
-        process = await caller.describe()
-        agent = group.agent or str(process.pop("agent", ""))
-        process.pop("agent", None)
-        context: dict[str, Any] = {
-            **self._where,
-            "via": caller.via,
-            "group": group.id,
-            "process": process,
-        }
-        return context | ({"agent": agent[:64]} if agent else {})
-
-    async def _fly(self, flight: Flight) -> None:
-        """A flight's task: whatever happens, its waiters get an answer."""
-        stop_looking = self._spawn(self._pilot.look(flight))
-        error: BorrowError = Unavailable("the request ended without an answer", state="internal")
-        try:
-            grant = await self._pilot.fly(flight)
-            error = self._land(flight, grant) or error
-        except BorrowError as exc:
-            error = exc
-        except asyncio.CancelledError:
-            if not flight.over:  # withdrawn, or we stop: no answer worth remembering
-                flight.refuse(Refused("the request was withdrawn", state="cancelled"))
-            raise
-        except Exception:
-            logger.exception("a flight failed", extra={"request": flight.request})
-        finally:
-            stop_looking()
-            if self._flights.get(flight.group.key) is flight:
-                del self._flights[flight.group.key]
-            if not flight.over:
-                self._refuse(flight, error)
-
-    def _land(self, flight: Flight, grant: Grant) -> BorrowError | None:
-        """Take the grant in. What was revoked while the answer travelled is not taken in."""
-        now = self.now()
-        if flight.extends:
-            self.cache.end(flight.extends, now)  # replaced; the minter has released it
-        if not self.cache.open(grant, now):
-            return Refused("the grant is over already", state="revoked", request=flight.request)
-        self.denials.forget(flight.group.key)
-        logger.info("granted", extra={"request": flight.request, "grant": grant.grant_id})
-        self._flights.pop(flight.group.key, None)
-        flight.grant_it(grant)
-        return None
-
-    def _refuse(self, flight: Flight, error: BorrowError) -> None:
-        if isinstance(error, Refused):
-            if not error.request:
-                error.request = flight.request
-            self.denials.remember(flight.group.key, error, self.now(), reason=flight.asked.reason)
-        else:
-            self.denials.remember_failure(flight.group.key, error, self.now())
-        logger.info("refused", extra={"request": flight.request, "why": error.state})
-        flight.refuse(error)
-
-    def _after_leaving(self, flight: Flight) -> None:
-        flight.touch()
-        if not flight.wanted and not flight.over:
-            asyncio.get_running_loop().call_later(self._grace, self._withdraw_unless_wanted, flight)
-
-    def _withdraw_unless_wanted(self, flight: Flight) -> None:
-        if flight.wanted or flight.over or self._flights.get(flight.group.key) is not flight:
-            return
-        self.withdraw(flight)
-
     async def take_back(self, request: str) -> None:
-        """End an open question because its person says so; the approver counts no denial.
-
-        First at the approver: while it cannot be reached the question stays, here and there.
-        """
-        flight = next((each for each in self.flights if each.request == request != ""), None)
-        if flight is None:
-            raise Refused(
-                f"no open request {request} of this daemon",
-                hint=f"borrow deny {request} ends one that was asked before it started",
-                state="not_found",
-            )
-        await self._approver.cancel(flight.auth_req_id)
-        if not flight.over:
-            # Remembered like a refusal: the retries of the programs that waited must not ask anew.
-            self._refuse(flight, Refused("the request was withdrawn", state="cancelled"))
-            self._flights.pop(flight.group.key, None)
-            flight.stop()
-
-    def withdraw(self, flight: Flight) -> None:
-        """Nobody waits any more: forget the question here, and cancel it at the approver."""
-        self._flights.pop(flight.group.key, None)
-        flight.stop()
-        if flight.auth_req_id:
-            self._spawn(self._cancel(flight.auth_req_id))
-
-    async def _cancel(self, auth_req_id: str) -> None:
-        try:
-            await self._approver.cancel(auth_req_id)
-        except BorrowError as exc:
-            logger.info("a request could not be cancelled", extra={"why": exc.state})
+        """End an open question because its person says so; raises Refused if there is none."""
+        await self._tower.take_back(request)
 
     # -- ends ----------------------------------------------------------------------------------
 

@@ -7,8 +7,7 @@ whoever asks it for something.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from borrow.daemon.places import read_private, write_private
 from borrow.protocol.errors import Misconfigured, Untrusted
@@ -21,8 +20,7 @@ NAME: Final = "config.json"
 MODES: Final = ("", "solo", "team")
 
 
-@dataclass(frozen=True, slots=True)
-class DaemonConfig:
+class DaemonConfig(NamedTuple):
     """Who we are and whom we ask. `issuer` is A, also the URL's base; pins are thumbprints."""
 
     mode: str = ""
@@ -60,7 +58,7 @@ def load_config(state: StateDir) -> DaemonConfig:
 
 
 def save_config(state: StateDir, config: DaemonConfig) -> None:
-    known = {key: value for key, value in asdict(config).items() if value}
+    known = {key: value for key, value in config._asdict().items() if value}
     write_private(state / NAME, json.dumps(known, indent=2).encode() + b"\n")
 
 
@@ -68,7 +66,7 @@ def with_port(state: StateDir, config: DaemonConfig, port: int) -> DaemonConfig:
     """`config` with the port that was chosen, kept for every later start."""
     if config.port == port:
         return config
-    chosen = replace(config, port=port)
+    chosen = config._replace(port=port)
     save_config(state, chosen)
     return chosen
 

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from borrow.daemon.broker import Caller
 from borrow.daemon.caller import as_context, describe_inode
 from borrow.daemon.documents import container_document
 from borrow.daemon.flights import Asked
 from borrow.daemon.guard import refused
 from borrow.daemon.holding import NO_STORE, hold, technique_for
+from borrow.daemon.tower import Caller
 from borrow.protocol.request import is_role_name
 
 if TYPE_CHECKING:

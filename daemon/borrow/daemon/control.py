@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import os
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -54,6 +54,7 @@ class Parts:
     imds: ImdsRole
     stop: Callable[[], None]
     inbox: Inbox
+    rejections: Mapping[str, int]  # by reason, since the start
 
 
 @dataclass(slots=True)
@@ -162,6 +163,7 @@ def status_of(parts: Parts) -> dict[str, Any]:
         ],
         "asks": [ask_of(flight, parts) for flight in parts.broker.flights],
         "inbox": parts.inbox.count,
+        "refused": dict(parts.rejections),
         "notices": [
             {
                 "kind": notice.kind,

@@ -7,7 +7,6 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from borrow.daemon.broker import Caller, Served
 from borrow.daemon.cache import Grant
 from borrow.daemon.control import (
     ID,
@@ -24,12 +23,14 @@ from borrow.daemon.control import (
 from borrow.daemon.documents import process_document
 from borrow.daemon.flights import Asked, Flight, FlightState
 from borrow.daemon.telling import QUIET, waiting_line
+from borrow.daemon.tower import Caller
 from borrow.daemon.unixhttp import Answer, Call, Stream
 from borrow.protocol.errors import BorrowError, Misconfigured, Refused
 from borrow.protocol.strict import Members
 from borrow.protocol.text import shown
 
 if TYPE_CHECKING:
+    from borrow.daemon.broker import Served
     from borrow.daemon.unixhttp import Send
 
 _LINES_EVERY: Final = 15.0  # seconds between two `L` lines when nothing changes

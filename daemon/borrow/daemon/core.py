@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from borrow.daemon.front import Door
     from borrow.daemon.groups import Group
     from borrow.daemon.places import StateDir
+    from borrow.daemon.rejections import Rejections
     from borrow.daemon.tasks import Spawn
     from borrow.daemon.transport import Transport
     from borrow.daemon.world import World
@@ -62,7 +63,7 @@ class Core:
         spawn: Spawn,
         *,
         gives_uid: bool,
-        on_reject: Callable[[str, int | None], None],
+        rejections: Rejections,
         stop: Callable[[], None],
     ) -> None:
         self._state = state
@@ -71,7 +72,7 @@ class Core:
         self._door = door
         self._world = world
         self._spawn = spawn
-        self._on_reject = on_reject
+        self._rejections = rejections
         self._stop = stop
         self._groups: dict[str, Group] = {}
         self._last_sweep = world.now()
@@ -127,6 +128,7 @@ class Core:
             imds=self.imds_role,
             stop=self._stop,
             inbox=Inbox(),
+            rejections=self._rejections.counts,
         )
         return Control([*daemon_routes(parts), *borrow_routes(parts), *answer_routes(parts)])
 
@@ -156,7 +158,7 @@ class Core:
             port=self._port,
             imds_role=self.imds_role,
             imds_key=self._world.entropy(32),
-            on_reject=lambda reason: self._on_reject(reason, None),
+            on_reject=self._rejections.add,
         )
 
     def _poll_needed(self) -> bool:

@@ -12,6 +12,7 @@ import sys
 from _socket import AF_UNIX, SOCK_STREAM, socket
 
 MAX_LINE = 1 << 20  # bytes
+LOOK_EVERY = 1.0  # seconds between two looks whether our SDK still lives
 _ROLE = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._-")
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
 
@@ -54,13 +55,15 @@ def _quoted(value: bytes) -> bytes:
 
 def _follow(connection: socket) -> int:
     """Read the answer line by line until its `D` or `E`."""
-    head, rest = _head(connection)
+    parent = posix.getppid()
+    connection.settimeout(LOOK_EVERY)
+    head, rest = _head(connection, parent)
     if b" 200 " not in head.partition(b"\r\n")[0]:
         return _refused(connection, rest)
     while True:
         line, found, left = rest.partition(b"\n")
         if not found:
-            data = connection.recv(65536)
+            data = _receive(connection, parent)
             if not data or len(rest) > MAX_LINE:
                 return _fail("the daemon broke off", "borrow daemon logs")
             rest += data
@@ -76,10 +79,21 @@ def _follow(connection: socket) -> int:
             return _fail(text.decode("utf-8", "replace"), "")
 
 
-def _head(connection: socket) -> tuple[bytes, bytes]:
+def _receive(connection: socket, parent: int) -> bytes:
+    """The next bytes, however late. Raises OSError once the SDK that started us has gone: then
+    nobody reads the document, and the question is to be withdrawn."""
+    while True:
+        try:
+            return connection.recv(65536)
+        except TimeoutError:
+            if posix.getppid() != parent:
+                raise OSError from None
+
+
+def _head(connection: socket, parent: int) -> tuple[bytes, bytes]:
     data = b""
     while b"\r\n\r\n" not in data:
-        more = connection.recv(65536)
+        more = _receive(connection, parent)
         if not more or len(data) > MAX_LINE:
             raise OSError
         data += more

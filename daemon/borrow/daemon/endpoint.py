@@ -12,6 +12,7 @@ from aiohttp import web
 from borrow.daemon.container import Container
 from borrow.daemon.guard import RULES, guard_middleware, install_guard, origin_form
 from borrow.daemon.imds import Imds, Tokens, origin_form_or_latest
+from borrow.daemon.pace import pace_middleware
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +39,7 @@ def build_app(
     app = web.Application(client_max_size=MAX_BODY)
     rules = tuple(origin_form_or_latest if rule is origin_form else rule for rule in RULES)
     install_guard(app, guard_middleware(port, rules=rules, on_reject=on_reject))
+    app.middlewares.append(pace_middleware(lambda: broker.now().boot, on_reject))
     app.add_routes(Container(broker, bearers, ticker, door, on_reject).routes())
     imds = Imds(broker, ticker, door, Tokens(imds_key), role=imds_role, on_reject=on_reject)
     app.add_routes(imds.routes())

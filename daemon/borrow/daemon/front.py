@@ -20,10 +20,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, cast
-
-from borrow.daemon.caller import pids_of_inodes
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -48,8 +45,7 @@ MAX_HEAD: Final = 16 * 1024
 KEEPALIVE: Final = 15.0
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """What one door grants. Only our own user gets in, so `total` is also the cap per user."""
 
     header_seconds: float = 3.0
@@ -61,10 +57,16 @@ class Limits:
     waiting: int = 1_024
 
 
-@dataclass(frozen=True, slots=True)
-class _No:
+class _No(NamedTuple):
     reason: str
     uid: int | None = None
+
+
+def holders(inodes: Collection[int], uid: int) -> Mapping[int, int]:
+    """Which process holds each socket; in a thread."""
+    from borrow.daemon.caller import pids_of_inodes  # late: ordinary use never counts
+
+    return pids_of_inodes(inodes, uid)
 
 
 class Door:
@@ -85,7 +87,7 @@ class Door:
         limits: Limits | None = None,
         allow_root: bool = False,
         on_reject: OnReject | None = None,
-        census: Census = pids_of_inodes,
+        census: Census = holders,
     ) -> None:
         self.refused: Counter[str] = Counter()
         self.admitted = 0

@@ -10,8 +10,7 @@ byte of the request. No `Access-Control-*` header is ever added, so no page read
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -20,8 +19,7 @@ if TYPE_CHECKING:
 Header = tuple[bytes, bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """The request line and headers, as received. Header names are lower-cased."""
 
     method: str
@@ -33,8 +31,7 @@ class Head:
         return [value for key, value in self.headers if key == name]
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(NamedTuple):
     """`reason` is a fixed word for the client, the counters and the audit; nothing else is said."""
 
     reason: str

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 
-from borrow.daemon.broker import Caller
 from borrow.daemon.container import describe_connection
 from borrow.daemon.documents import imds_document
 from borrow.daemon.flights import Asked
@@ -25,11 +24,15 @@ from borrow.daemon.groups import Group
 from borrow.daemon.guard import Head, Refusal, origin_form
 from borrow.daemon.holding import DRIBBLE, NO_STORE, hold
 from borrow.daemon.imds_role import may_be_offered
+from borrow.daemon.imds_stubs import stub
+from borrow.daemon.tower import Caller
+from borrow.protocol.errors import BorrowError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from borrow.daemon.broker import Broker, Served
+    from borrow.daemon.catalogue import RoleFacts
     from borrow.daemon.front import Door
     from borrow.daemon.ticker import Ticker
 
@@ -100,7 +103,7 @@ class Imds:
         return [
             web.put(slash + "latest/api/token", self.token),
             web.get(slash + _LIST[1:] + "{tail:(/.*)?}", self.credentials, allow_head=False),
-            web.get(slash + "latest/{rest:.*}", self.nothing, allow_head=False),
+            web.get(slash + "latest{rest:(/.*)?}", self.about, allow_head=False),
         ]
 
     async def token(self, request: web.Request) -> web.StreamResponse:
@@ -126,8 +129,23 @@ class Imds:
             return _plain(404)
         return await self._held(request, offered)
 
-    async def nothing(self, request: web.Request) -> web.StreamResponse:
-        return _plain(404 if self._has_token(request) or not self._role() else 401)
+    async def about(self, request: web.Request) -> web.StreamResponse:
+        """The stubs that SDKs and tools probe; never a question, never without a token."""
+        offered = self._role()
+        if not offered:
+            return _plain(404)
+        if not self._has_token(request):
+            self._on_reject("imds_token")
+            return _plain(401)
+        try:
+            facts = await self._known(offered)
+        except BorrowError:
+            return _plain(404)
+        text = stub(request.match_info["rest"], facts)
+        return _plain(404) if text is None else web.Response(text=text, headers=NO_STORE)
+
+    async def _known(self, role: str) -> RoleFacts:
+        return self._broker.catalogue.known(role) or await self._broker.catalogue.role(role)
 
     def _has_token(self, request: web.Request) -> bool:
         given = request.headers.get(TOKEN_HEADER, "")
@@ -140,7 +158,7 @@ class Imds:
         caller = Caller(Group(role), "imds", Asked(), describe)
 
         async def fetch() -> Served:
-            known = self._broker.catalogue.known(role) or await self._broker.catalogue.role(role)
+            known = await self._known(role)
             may_be_offered(known)  # the policy may have changed since `borrow imds use`
             return await self._broker.fetch(caller)
 

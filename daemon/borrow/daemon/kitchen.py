@@ -56,7 +56,9 @@ class Kitchen:
         spawn: Spawn,
         *,
         port: int,
+        on_reject: Callable[[str], None],
     ) -> None:
+        self._on_reject = on_reject
         self._application = application
         self._known = known
         self._spawn = spawn
@@ -83,7 +85,10 @@ class Kitchen:
         if head.method != "GET" or not _names_a_role(head.target):
             return False
         given = head.values(b"authorization")
-        return not given or (len(given) == 1 and not self._known(given[0].decode("latin-1")))
+        stray = not given or (len(given) == 1 and not self._known(given[0].decode("latin-1")))
+        if stray:
+            self._on_reject("bearer")
+        return stray
 
     def wait(self, waiting: Waiting) -> None:
         """Keep a connection until aiohttp stands; the first one makes it come."""

@@ -6,11 +6,10 @@ a night with a closed lid does not either. No clock is read here; `app` does.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(NamedTuple):
     """`wall` in unix seconds, `boot` in seconds of CLOCK_BOOTTIME."""
 
     wall: float
@@ -21,8 +20,7 @@ class Moment:
         return max(self.wall - earlier.wall, self.boot - earlier.boot)
 
 
-@dataclass(frozen=True, slots=True)
-class Deadline:
+class Deadline(NamedTuple):
     """An end, exclusive: at it, it has passed."""
 
     wall: float

@@ -16,8 +16,7 @@ import os
 import socket
 import struct
 import sys
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 logger = logging.getLogger(__name__)
 
@@ -42,8 +41,7 @@ _SOCKET_ID_SIZE = 48
 _ANSWER_WITHIN = 0.2
 
 
-@dataclass(frozen=True, slots=True)
-class Peer:
+class Peer(NamedTuple):
     """The maker of a socket. `inode` names the socket, so that its holder can be found later."""
 
     uid: int
@@ -112,8 +110,7 @@ class SockDiag:
         self._netlink.close()
 
 
-@dataclass(frozen=True, slots=True)
-class UnixPeer:
+class UnixPeer(NamedTuple):
     """The process that connected a Unix socket, as the kernel recorded it at connect time."""
 
     pid: int

@@ -10,16 +10,12 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import hashlib
 import os
-import secrets
-import shlex
 import stat
 import sys
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from borrow.protocol.errors import BorrowError, Misconfigured, Unavailable
 from borrow.protocol.text import shown
@@ -49,8 +45,7 @@ def default_state_dir(environ: Mapping[str, str], home: Path) -> Path:
     return (data if data.is_absolute() else home / ".local" / "share") / "borrow"
 
 
-@dataclass(frozen=True, slots=True)
-class StateDir:
+class StateDir(NamedTuple):
     """A directory that was found to be ours and closed to others."""
 
     path: Path
@@ -74,7 +69,7 @@ class StateDir:
             if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
                 raise Misconfigured(
                     f"everybody may replace {_name(path)}, because {_name(parent)} is open to all",
-                    hint=f"chmod o-w {shlex.quote(str(parent))}",
+                    hint=f"chmod o-w {_quoted(str(parent))}",
                 )
         return cls(path)
 
@@ -111,7 +106,7 @@ def read_private(path: Path) -> bytes | None:
 
 def write_private(path: Path, content: bytes) -> None:
     """Replace the file in one step: a reader, or a power cut, finds the old or the new, whole."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    temporary = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
     try:
         _write_new(temporary, content)
         try:
@@ -155,6 +150,8 @@ def runtime_dir(state: Path, environ: Mapping[str, str]) -> Path:
     state = state.absolute()
     base = Path(environ.get("XDG_RUNTIME_DIR", ""))
     if base.is_absolute() and _is_private_folder(base):
+        import hashlib  # late, like all that the daemon may not need before it listens
+
         digest = hashlib.sha256(os.fsencode(state)).hexdigest()[:8]
         return StateDir.open(base / f"borrow-{digest}").path
     return StateDir.open(state / "run").path
@@ -210,7 +207,7 @@ def _check_private(seen: os.stat_result, path: Path, *, allowed: int) -> None:
     if mode & ~allowed:
         raise Misconfigured(
             f"{_name(path)} is open to others (mode {mode:04o})",
-            hint=f"chmod {allowed:o} {shlex.quote(str(path))}",
+            hint=f"chmod {allowed:o} {_quoted(str(path))}",
         )
 
 
@@ -245,6 +242,12 @@ def _file_trouble(exc: OSError, path: Path) -> BorrowError:
         return Misconfigured(f"cannot use {_name(path)}: {why}", hint="check the folder's owner")
     why = os.strerror(exc.errno or errno.EIO).lower()
     return Unavailable(f"cannot use {_name(path)}: {why}")
+
+
+def _quoted(path: str) -> str:
+    import shlex  # late: only for a hint
+
+    return shlex.quote(path)
 
 
 def _name(path: Path) -> str:

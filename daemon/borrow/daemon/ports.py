@@ -8,14 +8,11 @@ same port on `::1` is held too, unused, because some clients turn 127.0.0.1's na
 from __future__ import annotations
 
 import errno
-import secrets
 import socket
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from borrow.daemon.caller import pid_of_inode
 from borrow.protocol.errors import Misconfigured
 
 if TYPE_CHECKING:
@@ -35,8 +32,7 @@ _TRIES: Final = 64
 _LISTENING: Final = "0A"  # /proc/net/tcp
 
 
-@dataclass(frozen=True, slots=True)
-class HeldPort:
+class HeldPort(NamedTuple):
     """The port, the socket that listens on it, and the one that keeps `::1` from others."""
 
     number: int
@@ -49,15 +45,20 @@ class HeldPort:
             self.spare.close()
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
+class Holder(NamedTuple):
     """Who has a port, as far as the system tells."""
 
     uid: int
     pid: int | None
 
 
-def choose_port(saved: int | None, pick: Callable[[int], int] = secrets.randbelow) -> HeldPort:
+def draw(below: int) -> int:
+    import secrets  # late: only the first start draws a port
+
+    return secrets.randbelow(below)
+
+
+def choose_port(saved: int | None, pick: Callable[[int], int] = draw) -> HeldPort:
     """The `saved` port, or a free one at the first start; `pick(n)` gives a number below n."""
     if saved is not None:
         if not 0 < saved < 65536:
@@ -76,6 +77,8 @@ def choose_port(saved: int | None, pick: Callable[[int], int] = secrets.randbelo
 
 def holder_of(port: int) -> Holder | None:
     """Who listens on `port` of the loopback or of all addresses. Blocks (reads /proc)."""
+    from borrow.daemon.caller import pid_of_inode  # late: only for a port that is taken
+
     for table in ("tcp", "tcp6"):
         try:
             lines = Path("/proc/net", table).read_text("ascii").splitlines()[1:]

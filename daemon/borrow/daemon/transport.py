@@ -65,13 +65,16 @@ class Transport:
         self.clock = clock
         self.entropy = entropy
         self._session: aiohttp.ClientSession | None = None
+        self._closed = False
         self._tokens: dict[str, tuple[str, float]] = {}
         self._trust: Trust | None = None
 
     async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        """For good: a task that asks once more while the daemon stops gets one of our errors."""
+        self._closed = True
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
 
     # -- calls ---------------------------------------------------------------------------------
 
@@ -165,6 +168,8 @@ class Transport:
             raise Unavailable("the approver cannot be reached", hint=_WHERE) from exc
 
     def _open(self) -> aiohttp.ClientSession:
+        if self._closed:
+            raise Unavailable("the daemon is stopping")
         if self._session is None:
             path = self.config.approver_socket
             connector = (

@@ -12,8 +12,7 @@ import json
 import logging
 import socket
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from borrow.daemon.peer import UnixPeer, unix_peer
@@ -49,8 +48,7 @@ STATUS: Final[tuple[tuple[type[BorrowError], int], ...]] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """One request. `pid` is the caller's, from the kernel."""
 
     method: str
@@ -63,8 +61,7 @@ class Call:
 Send = Callable[[bytes], Awaitable[None]]
 
 
-@dataclass(frozen=True, slots=True)
-class Stream:
+class Stream(NamedTuple):
     """An answer that grows: `run` sends its pieces, the connection's end ends it.
 
     A BorrowError before the first piece is an answer with a status of its own; later ones are the

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from borrow.daemon.moments import Moment
 from borrow.daemon.peer import PeerSource, system_peers
@@ -50,8 +49,7 @@ def alive(sid: int, start: int) -> bool:
     return session_alive(sid, start)
 
 
-@dataclass(frozen=True, slots=True)
-class World:
+class World(NamedTuple):
     """`entropy(n)` gives n random bytes; `grace` is in seconds."""
 
     now: Callable[[], Moment] = system_moment
@@ -62,4 +60,4 @@ class World:
     peers: Callable[[], PeerSource] = system_peers
     grace: float = GRACE
     limits: Limits | None = None
-    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    environ: Mapping[str, str] = os.environ

@@ -7,7 +7,7 @@ import contextlib
 import json
 import os
 import tempfile
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -227,7 +227,7 @@ async def workstation(*, enrolled: bool = True, **world: Any) -> AsyncIterator[W
 
             environ = {key: os.environ[key] for key in ("PATH",) if key in os.environ}
             outside = World(now=shift.now, say=say, draw=draw, environ=environ)
-            machine = Workstation(fake, state, replace(outside, **world), shift, lines)
+            machine = Workstation(fake, state, outside._replace(**world), shift, lines)
             await machine.start()
             try:
                 yield machine

@@ -124,9 +124,9 @@ def _notice(place: Place, grant: str) -> str:
     until = time.monotonic() + 10
     while time.monotonic() < until:
         for notice in place.control.get("/v1/status").get("notices", []):
-            text = " ".join(str(notice.get(part, "")) for part in ("text", "hint"))
+            text = " · not you? ".join(str(notice.get(part, "")) for part in ("text", "hint"))
             if grant and grant in text + str(notice.get("grant", "")):
-                return say.text_of(text.strip())
+                return say.text_of(text)
         time.sleep(0.1)
     return ""
 
