@@ -40,6 +40,11 @@ def test_rust_is_cut_before_it_gives_up_by_itself() -> None:
     assert technique_for(RUST).limit == RUST_WAITS
 
 
+def test_only_rust_is_told_a_refusal_in_a_200() -> None:
+    assert technique_for(RUST).explain
+    assert not any(technique_for(one).explain for one in (BOTO, JS, RUBY, GO, TERRAFORM, ()))
+
+
 def test_every_kind_of_error_has_its_status() -> None:
     assert status_of(Refused("no")) == 403
     assert status_of(Unavailable("away")) == 503

@@ -146,3 +146,22 @@ def set_up(one: Home, cloud: StandInProcess) -> None:
     )
     one.start()
     _ = PASSPHRASE
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The SDK matrix as a table: client by scenario, as the tests recorded it."""
+    from borrow_fakes.sdks import drawn
+
+    cells: dict[tuple[str, str], str] = {}
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if getattr(report, "when", "") != "call":
+                continue
+            for name, value in getattr(report, "user_properties", ()):
+                if name == "matrix":
+                    client, column, text = value
+                    cells[client, column] = text
+    if cells:
+        terminalreporter.section("SDK matrix")
+        for line in drawn(cells):
+            terminalreporter.write_line(line)

@@ -54,6 +54,9 @@ COMMANDS: Final[dict[str, Entry]] = {
     "audit": Entry(RUNNING, "audit:audit", "Verify and export the log."),
     "daemon": Entry(RUNNING, "daemons:daemon", "Start, stop and watch the daemon."),
     "server": Entry(RUNNING, "servers:server", "Run a team's approver."),
+    "conformance": Entry(
+        RUNNING, "conformance:conformance", "Check any credential endpoint against SDKs' needs."
+    ),
     "demo": Entry(RUNNING, "demonstration:demo", "See it work, with a private stand-in for AWS."),
     "credential": Entry(HIDDEN, "running:credential", "For credential_process in AWS profiles."),
 }

@@ -3,12 +3,14 @@
 Decided within 0.4 s: the true status. Later: most SDKs give up after a second of silence, so their
 `200` is opened at once and a space goes out every quarter second; a refusal then aborts the
 connection, and the retry gets its 403 from memory. Go waits without a byte and shows the true
-status. The fingerprint tunes this and is trusted for nothing else.
+status. Rust reads a reason only out of a `200`, and only Rust gets one. The fingerprint tunes this
+and is trusted for nothing else.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -41,14 +43,19 @@ STATUS: Final[tuple[tuple[type[BorrowError], int], ...]] = (
 
 @dataclass(frozen=True, slots=True)
 class Technique:
-    """`limit`: seconds after which the client gives up anyhow; None: it has no limit."""
+    """`limit`: seconds after which the client gives up anyhow; None: it has no limit.
+
+    `explain`: it reads an error document only in a `200`, and never calls unsigned because of one.
+    """
 
     dribble: bool
     limit: float | None = None
+    explain: bool = False
 
 
 PLAIN: Final = Technique(dribble=False)
 DRIBBLE: Final = Technique(dribble=True)
+RUST: Final = Technique(dribble=True, limit=RUST_WAITS, explain=True)
 
 
 def technique_for(headers: tuple[tuple[bytes, bytes], ...]) -> Technique:
@@ -62,7 +69,7 @@ def technique_for(headers: tuple[tuple[bytes, bytes], ...]) -> Technique:
     if b"Amz-Sdk-Request" in exact and exact.get(b"Accept-Encoding") == b"gzip":
         return PLAIN
     rust = not agent and all(name == name.lower() for name in exact) and b"accept" in exact
-    return Technique(dribble=True, limit=RUST_WAITS) if rust else DRIBBLE
+    return RUST if rust else DRIBBLE
 
 
 async def hold(
@@ -90,10 +97,9 @@ async def hold(
         task = tasks.create_task(outcome())
         await asyncio.wait({task}, timeout=DECIDE_WITHIN)
         if not task.done() and technique.dribble:
-            left = None if technique.limit is None else technique.limit - DECIDE_WITHIN
-            return await _dribble(request, task, ticker, left, on_limit)
+            return await _dribble(request, task, ticker, technique, on_limit)
         result = await task
-    return answer(result)
+    return answer(result, technique)
 
 
 async def _whole(
@@ -111,9 +117,10 @@ async def _dribble(
     request: web.Request,
     task: asyncio.Task[bytes | BorrowError],
     ticker: Ticker,
-    limit: float | None,
+    technique: Technique,
     on_limit: Callable[[], None],
 ) -> web.StreamResponse:
+    limit = None if technique.limit is None else technique.limit - DECIDE_WITHIN
     response = web.StreamResponse(headers={"Content-Type": "application/json", **NO_STORE})
     response.enable_chunked_encoding()
     transport = request.transport
@@ -131,8 +138,8 @@ async def _dribble(
             on_limit()
             task.cancel()
             transport.abort()
-        elif isinstance(body := task.result(), bytes):
-            await response.write(body)
+        elif isinstance(result := task.result(), bytes) or technique.explain:
+            await response.write(result if isinstance(result, bytes) else _told(result))
             await response.write_eof()
         else:
             # Never an error document after a 200: Go and google-auth would send unsigned calls.
@@ -142,11 +149,15 @@ async def _dribble(
     return response
 
 
-def answer(result: bytes | BorrowError) -> web.Response:
-    if isinstance(result, bytes):
-        return web.Response(body=result, content_type="application/json", headers=NO_STORE)
-    status = status_of(result)
-    return web.json_response(refusal(result, status), status=status, headers=NO_STORE)
+def answer(result: bytes | BorrowError, technique: Technique = PLAIN) -> web.Response:
+    status = 200 if isinstance(result, bytes) or technique.explain else status_of(result)
+    body = result if isinstance(result, bytes) else _told(result)
+    kind = "application/json"
+    return web.Response(body=body, status=status, content_type=kind, headers=NO_STORE)
+
+
+def _told(error: BorrowError) -> bytes:
+    return json.dumps(refusal(error, status_of(error))).encode()
 
 
 def status_of(error: BorrowError) -> int:

@@ -1,0 +1,140 @@
+"""The clients of the SDK matrix: how each is started, and what it is known to do.
+
+The facts are those of docs/sdks.md, as data: the matrix fails when a client does otherwise. None of
+the programs knows Borrow; they ask STS who they are and print the answer or their own error.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from borrow_fakes.lab import AWS_CLI_V1, ROOT
+
+SOURCES: Final = ROOT / "tests/e2e/clients"
+BUILT: Final = ROOT / ".cache/clients"
+BUILD: Final = "python3 tests/e2e/clients/build.py"
+WHO: Final = ("sts", "get-caller-identity")
+
+
+@dataclass(frozen=True, slots=True)
+class Sdk:
+    """One client. A text in `no_…` says why it cannot do that; "" means it can."""
+
+    name: str
+    command: tuple[str, ...]
+    needs: Path | None = None  # a file that a build leaves
+    install: str = BUILD
+    no_container: str = ""
+    shows_reason: bool = True  # of a denial, at the container endpoint
+    gives_up: float = 0.0  # seconds a held fetch may take; 0: as long as the request is open
+    no_imds: str = ""
+    no_process: str = ""
+    process_shows: bool = True  # of a denial, by credential_process
+    no_loop: str = ""  # why not several calls in one process
+    no_switch: str = ""  # why a change is not seen at the next call
+    lag: int = 0  # calls that still use the old credentials
+
+    def missing(self) -> str:
+        """What is not there to run it; "" if all is."""
+        if self.needs is not None and not self.needs.exists():
+            return f"{self.name} is not built"
+        if shutil.which(self.command[0]) is None:
+            return f"{self.command[0]} is not installed"
+        return ""
+
+
+_PER_BLOCK: Final = 5
+_ONE_CALL: Final = "one call a process"
+
+BOTO3: Final = Sdk("boto3", (sys.executable, str(SOURCES / "who.py")))
+CLI_V1: Final = Sdk("AWS CLI v1", (AWS_CLI_V1, *WHO), no_loop=_ONE_CALL)
+CLI_V2: Final = Sdk(
+    "AWS CLI v2",
+    # Debian's reads no AWS_ENDPOINT_URL; the shell puts it where this version looks.
+    ("/bin/sh", "-c", 'exec /usr/bin/aws "$@" --endpoint-url "$AWS_ENDPOINT_URL"', "aws", *WHO),
+    needs=Path("/usr/bin/aws"),
+    install="apt-get install awscli",
+    no_loop=_ONE_CALL,
+)
+JS_V3: Final = Sdk(
+    "JS v3",
+    ("node", str(BUILT / "js/client.mjs")),
+    needs=BUILT / "js/built-from",
+    shows_reason=False,
+    process_shows=False,
+    lag=1,
+)
+GO_V2: Final = Sdk("Go v2", (str(BUILT / "go/client"),), needs=BUILT / "go/built-from")
+JAVA_V2: Final = Sdk(
+    "Java v2",
+    (
+        "java",
+        "-XX:TieredStopAtLevel=1",
+        "-cp",
+        f"{BUILT}/java/work/target/classes:{BUILT}/java/lib/*",
+        "Client",
+    ),
+    needs=BUILT / "java/built-from",
+    shows_reason=False,
+    process_shows=False,
+)
+RUST: Final = Sdk(
+    "Rust",
+    (str(BUILT / "rust/release/borrow-client-rust"),),
+    needs=BUILT / "rust/built-from",
+    gives_up=12,  # three tries of 4.5 s; the next run joins
+    no_switch="keeps credentials until 10 s before their end",
+)
+RUBY: Final = Sdk(
+    "Ruby",
+    ("/usr/bin/ruby", str(SOURCES / "ruby/client.rb")),
+    needs=Path("/usr/share/rubygems-integration/all/gems"),
+    install="apt-get install ruby ruby-aws-sdk-s3",
+    no_container="Debian's 3.168 knows only the RELATIVE_URI",
+    no_imds="Debian's 3.168 asks port 80 whatever the endpoint says",
+)
+
+TIER_1: Final = (BOTO3, CLI_V1)
+TIER_2: Final = (CLI_V2, JS_V3, GO_V2, JAVA_V2, RUST, RUBY)
+ALL: Final = TIER_1 + TIER_2
+
+# Listed, so that nobody takes silence for support.
+NOT_OBTAINABLE: Final = {
+    "PHP": "not obtainable: its SDK is in no registry that the tests use",
+    ".NET": "not obtainable: Debian has no runtime",
+    "C++": "not obtainable: Debian has no package of its SDK",
+    "Kotlin": "not tested: its compiler is not among the tools here",
+}
+
+
+def drawn(cells: dict[tuple[str, str], str]) -> list[str]:
+    """The table: a line a client, a column a scenario; long texts are notes below."""
+    columns = list(dict.fromkeys(column for _, column in cells))
+    clients = [one.name for one in ALL if any(name == one.name for name, _ in cells)]
+    clients += sorted({name for name, _ in cells} - set(clients))
+    notes: list[str] = []
+
+    def cell(client: str, column: str) -> str:
+        text = cells.get((client, column), "-")
+        kind, colon, _ = text.partition(":")
+        if not colon:
+            return text
+        if text not in notes:
+            notes.append(text)
+        return f"{kind} [{notes.index(text) + 1}]"
+
+    rows = [["client", *columns], *([one, *(cell(one, c) for c in columns)] for one in clients)]
+    # One block of columns a screen: nine scenarios do not fit into one line.
+    lines: list[str] = []
+    for start in range(1, len(rows[0]), _PER_BLOCK):
+        block = [[row[0], *row[start : start + _PER_BLOCK]] for row in rows]
+        widths = [max(map(len, column)) for column in zip(*block, strict=True)]
+        lines += [
+            "  ".join(t.ljust(w) for t, w in zip(r, widths, strict=True)).rstrip() for r in block
+        ]
+        lines.append("")
+    return lines + [f"[{number}] {note}" for number, note in enumerate(notes, 1)]
