@@ -22,6 +22,7 @@ from borrow.daemon.groups import NAME as BEARERS
 from borrow.daemon.groups import Bearers
 from borrow.daemon.imds_role import NAME as IMDS_ROLE
 from borrow.daemon.imds_role import ImdsRole
+from borrow.daemon.lane import Lane
 from borrow.daemon.telling import Teller, shared_line
 from borrow.daemon.ticker import Ticker
 from borrow.daemon.upstream import Upstream
@@ -107,10 +108,12 @@ class Core:
             alive=world.alive,
         )
         self.imds_role = ImdsRole(state / IMDS_ROLE, gives_uid=gives_uid)
+        self.lane = Lane(self.broker, self.bearers, spawn, port=port)
         self.control = self._routes()
         self._spawn(self.poll.run(self._poll_needed))
 
     async def close(self) -> None:
+        self.lane.close()
         self.ticker.close()
         await self.upstream.close()
 

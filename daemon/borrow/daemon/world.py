@@ -60,4 +60,5 @@ class World(NamedTuple):
     peers: Callable[[], PeerSource] = system_peers
     grace: float = GRACE
     limits: Limits | None = None
+    lane: bool = True  # False: aiohttp answers everything
     environ: Mapping[str, str] = os.environ
