@@ -55,6 +55,7 @@ class Parts:
     stop: Callable[[], None]
     inbox: Inbox
     rejections: Mapping[str, int]  # by reason, since the start
+    served: Mapping[str, int]  # by role, from memory and without aiohttp
 
 
 @dataclass(slots=True)
@@ -164,6 +165,7 @@ def status_of(parts: Parts) -> dict[str, Any]:
         "asks": [ask_of(flight, parts) for flight in parts.broker.flights],
         "inbox": parts.inbox.count,
         "refused": dict(parts.rejections),
+        "served": dict(parts.served),
         "notices": [
             {
                 "kind": notice.kind,

@@ -132,6 +132,7 @@ class Core:
             stop=self._stop,
             inbox=Inbox(),
             rejections=self._rejections.counts,
+            served=self.lane.served,
         )
         return Control([*daemon_routes(parts), *borrow_routes(parts), *answer_routes(parts)])
 
