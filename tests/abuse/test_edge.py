@@ -266,7 +266,7 @@ async def test_a15_half_sent_headers_are_cut_and_do_not_slow_others() -> None:
             writer.close()
         assert all(end == b"" or isinstance(end, ConnectionError) for end in ends)
         assert edge.door.refused["slow"] == 500
-        assert took < 0.25  # 50 ms on a quiet machine; the tests share theirs
+        assert took < 5.0  # against starvation; the figure itself is measured in bench
 
 
 async def test_a15_a_trickle_does_not_buy_more_time() -> None:

@@ -147,6 +147,30 @@ async def test_those_who_are_asked_hear_it_and_never_the_number(ann: Client, bea
     assert await ann.events() == {}
 
 
+async def test_those_who_are_asked_hear_it_though_the_approver_died_over_it(
+    desk: FrontDesk, ann: Client, bea: Client
+) -> None:
+    """The minter has the request, nobody was told; its device asks again and joins it."""
+    await emptied(ann, bea)
+    lost = desk.minter.accept_request(ann.signed("prod-admin"), ann.client_id)
+    joined = (await ann.ask("prod-admin")).ok()
+    assert (joined["borrow_request"], joined["borrow_joined"]) == (lost.view.request_id, True)
+    await ann.ask("prod-admin")  # a third time tells nobody anything
+    (event,) = (await bea.events()).values()
+    assert event.details["request"] == lost.view.request_id
+
+
+async def test_nobody_is_asked_for_what_is_answered(
+    desk: FrontDesk, ann: Client, bea: Client
+) -> None:
+    lost = desk.minter.accept_request(ann.signed("prod-admin"), ann.client_id)
+    name = lost.view.request_id
+    assert (await bea.approve(name, number=lost.view.number)).status == 200
+    await emptied(ann, bea)
+    assert (await ann.ask("prod-admin")).ok()["borrow_request"] == name
+    assert await bea.events() == {}
+
+
 async def test_administrators_hear_of_a_report(desk: FrontDesk, ann: Client, cat: Client) -> None:
     phone = await desk.join("ann@example.com")
     granted = await ann.borrow("dev-read")

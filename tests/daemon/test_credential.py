@@ -113,11 +113,15 @@ async def test_while_it_waits_it_tells_the_terminal_what_for() -> None:
         assert rest.endswith("\a")
 
 
-async def test_a_call_that_is_answered_soon_leaves_the_terminal_alone() -> None:
+async def test_a_call_that_is_answered_soon_is_told_in_one_line() -> None:
     async with workstation(say=terminal.say, draw=terminal.draw) as machine:
         machine.fake.auto = True
         _, task = await _in_a_terminal(machine)
-        assert await task == (0, "")
+        status, told = await task
+        assert status == 0
+        assert told.count("\n") == 1
+        assert "prod-admin granted for" in told
+        assert "not you? borrow not-me g-" in told
 
 
 async def test_a_program_without_a_terminal_of_ours_gets_its_lines_over_the_socket() -> None:

@@ -144,7 +144,7 @@ def pending(**changes: Any) -> Flight:
     return a_flight(**(members | changes))
 
 
-async def test_a_call_that_is_answered_soon_is_told_nothing() -> None:
+async def test_a_call_that_is_answered_soon_is_told_its_grant_alone() -> None:
     screen, flight = Screen(), a_flight(listeners=1)
     _, task = follow(screen, flight, quiet=0.5)
     await asyncio.sleep(0.02)
@@ -153,8 +153,27 @@ async def test_a_call_that_is_answered_soon_is_told_nothing() -> None:
     await asyncio.sleep(0.02)
     flight.grant_it(a_grant(flight))
     await asyncio.wait_for(task, 3)
-    assert screen.told == []
+    (line,) = screen.told
+    assert re.fullmatch(r"\+borrow: prod-admin granted for \w+ · not you\? borrow not-me g-1", line)
     assert screen.bells == 0
+
+
+async def test_a_grant_by_policy_says_so() -> None:
+    screen, flight = Screen(), a_flight(listeners=1, mode="auto")
+    _, task = follow(screen, flight, quiet=0.5)
+    await asyncio.sleep(0.02)
+    flight.grant_it(a_grant(flight))
+    await asyncio.wait_for(task, 3)
+    assert "granted by policy for" in screen.told[0]
+
+
+async def test_a_no_that_comes_at_once_is_the_clients_own_to_tell() -> None:
+    screen, flight = Screen(), a_flight(listeners=1)
+    _, task = follow(screen, flight, quiet=0.5)
+    await asyncio.sleep(0.02)
+    flight.refuse(Refused("no rule allows it"))
+    await asyncio.wait_for(task, 3)
+    assert screen.told == []
 
 
 async def test_the_line_counts_down_in_place_and_the_yes_comes_below_it_at_once() -> None:
@@ -169,7 +188,7 @@ async def test_the_line_counts_down_in_place_and_the_yes_comes_below_it_at_once(
     assert len(drawn) >= 3
     assert len(set(drawn)) == len(drawn)
     assert all(re.fullmatch(LINE, line) for line in drawn)
-    assert re.fullmatch(r"\^borrow: prod-admin granted for \w+ · g-1", last)
+    assert re.fullmatch(r"\^borrow: prod-admin granted for \w+ · not you\? borrow not-me g-1", last)
     assert screen.bells == 1
 
 

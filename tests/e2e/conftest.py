@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import TYPE_CHECKING
 
@@ -108,6 +109,19 @@ def cloud() -> Iterator[StandInProcess]:
 @pytest.fixture
 def solo(cloud: StandInProcess) -> Iterator[Home]:
     """A person alone, set up by the real commands, with base keys in a sealed file."""
+    with alone(cloud) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def lasting_solo(cloud: StandInProcess) -> Iterator[Home]:
+    """One for a whole module, whose tests give back what they took."""
+    with alone(cloud) as one:
+        yield one
+
+
+@contextlib.contextmanager
+def alone(cloud: StandInProcess) -> Iterator[Home]:
     with home(AWS_ENDPOINT_URL=cloud.endpoint, AWS_DEFAULT_REGION="us-east-1") as one:
         set_up(one, cloud)
         yield one

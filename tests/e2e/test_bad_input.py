@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import socket
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +16,7 @@ import pexpect
 import pytest
 
 from borrow_fakes.lab import BORROW, Home, finish, home, wait_for
+from borrow_fakes.solo_mode import refused_with
 from borrow_fakes.team import ANN, Server, join
 from borrow_fakes.tools import lacking, need
 
@@ -24,14 +28,14 @@ if TYPE_CHECKING:
 BOTO3 = (sys.executable, str(Path(__file__).parent / "clients/s3_get.py"))
 
 
-def complaint(done: subprocess.CompletedProcess[str]) -> tuple[str, str]:
-    """The one error line and its hint; anything else on the way is a failure of the test."""
-    lines = [line for line in done.stderr.splitlines() if line.startswith("borrow: ")]
-    assert done.returncode != 0
-    assert len(lines) == 2, done.stderr
-    assert lines[0].startswith("borrow: error: ")
-    assert lines[1].startswith("borrow: hint: ")
-    return lines[0].removeprefix("borrow: error: "), lines[1].removeprefix("borrow: hint: ")
+def snapshot(folder: Path) -> dict[str, tuple[int, bytes]]:
+    """Every file with mode and content, but for what only shows that a process ran."""
+    passing = re.compile(r".*\.lock|.*\.db-(shm|wal)|daemon\.(err|log)")
+    return {
+        str(path.relative_to(folder)): (stat.S_IMODE(path.lstat().st_mode), path.read_bytes())
+        for path in folder.rglob("*")
+        if path.is_file() and not passing.fullmatch(path.name)
+    }
 
 
 def test_sts_that_refuses_is_told_and_the_next_call_works(
@@ -117,6 +121,11 @@ def test_a68_with_a_full_disk_nothing_leaves(small_disk: Home, cloud: StandInPro
     assert code != 0
     assert "got" not in out
     assert cloud.sts_calls() == asked
+    done = one.borrow("ask", "click", ok=False)
+    assert done.returncode != 0
+    error, hint = refused_with(done, done.returncode)
+    assert "cannot be written" in error
+    assert "disk" in hint
     filler.unlink()
     wait_for(lambda: finish(one.spawn(*BOTO3, env=bearer))[0] == 0, seconds=60, why="space to help")
     checked = json.loads(one.borrow("audit", "verify", "--json").stdout)
@@ -136,7 +145,7 @@ def test_a_clock_off_by_hours_is_named_with_both_times() -> None:
         # The daemon alone: this preload breaks Python's own time.sleep.
         daemon = one.spawn(sys.executable, "-m", "borrow.daemon", env=shifted)
         wait_for(lambda: answers(one), why="the daemon to start")
-        error, hint = complaint(one.borrow("ask", "reader", "--wait", ok=False, timeout=60))
+        error, hint = refused_with(one.borrow("ask", "reader", "--wait", ok=False, timeout=60), 1)
         assert "clock" in error
         assert "time" in hint
         daemon.terminate()
@@ -149,3 +158,63 @@ def answers(one: Home) -> bool:
         return bool(one.status())
     except OSError:
         return False
+
+
+@pytest.fixture
+def folder(server_template: Home) -> Iterator[Home]:
+    """A server's folder of its own, made by the real command, in which nothing runs."""
+    import shutil
+
+    with home() as one:
+        shutil.copytree(server_template.root / "server", one.root / "server")
+        one.extra["BORROW_SERVER_DIR"] = str(one.root / "server")
+        yield one
+
+
+@pytest.fixture(scope="module")
+def server_template() -> Iterator[Home]:
+    with home() as one:
+        one.extra["BORROW_SERVER_DIR"] = str(one.root / "server")
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            issuer = f"http://127.0.0.1:{free.getsockname()[1]}"
+        one.borrow("server", "init", "--issuer", issuer, "--admin", ANN)
+        yield one
+
+
+def refused_to_serve(one: Home, told: str) -> None:
+    path = one.root / "server"
+    before = snapshot(path)
+    error, _ = refused_with(one.borrow("server", "serve", ok=False, timeout=30), 1)
+    assert told in error
+    assert before.items() <= snapshot(path).items()  # a first start may have made databases
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("policy.toml", "version = ", "policy.toml"),
+        ("policy.toml", 'version = 1\n[[rule]]\nidd = "x"\n', "policy.toml"),
+        ("server.toml", "isuer = 3\n", "server.toml: unknown key 'isuer'"),
+        ("minter-sig.json", "{}", "minter-sig.json"),
+    ],
+)
+def test_a_server_with_a_broken_file_does_not_start(
+    folder: Home, name: str, text: str, told: str
+) -> None:
+    (folder.root / "server" / name).write_text(text)
+    refused_to_serve(folder, told)
+
+
+@pytest.mark.parametrize("name", ["", "minter-sig.json", "issuer.json"])
+def test_a_server_whose_files_are_open_to_others_does_not_start(folder: Home, name: str) -> None:
+    (folder.root / "server" / name).chmod(0o755 if not name else 0o644)
+    refused_to_serve(folder, name or "open to others")
+
+
+def test_a_server_whose_port_is_taken_does_not_start(folder: Home) -> None:
+    text = (folder.root / "server/server.toml").read_text()
+    found = re.search(r"^port = (\d+)", text, re.MULTILINE)
+    assert found is not None
+    with socket.create_server(("127.0.0.1", int(found[1]))):
+        refused_to_serve(folder, f"port {found[1]}")

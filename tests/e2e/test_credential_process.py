@@ -55,32 +55,52 @@ def test_a_denied_profile_shows_the_reason(solo: Home, command: tuple[str, ...])
 
 
 def test_the_hidden_command_does_the_same(solo: Home) -> None:
-    env = configured(solo, "reader", line=f"{BORROW} credential reader")
-    code, out, err = finish(solo.spawn(*BOTO3, env=env))
+    env = configured(solo, "click", line=f"{BORROW} credential click")
+    child = solo.spawn(*BOTO3, env=env)
+    solo.decide(solo.pending("click")["request"])
+    code, out, err = finish(child)
     assert code == 0, err
     assert "got 5 bytes" in out
+    denied = solo.spawn(*BOTO3, env=configured(solo, "short", line=f"{BORROW} credential short"))
+    request = solo.pending("short")["request"]
+    solo.decide(request, "deny", reason="not during the freeze")
+    code, out, err = finish(denied)
+    assert code != 0
+    assert "not during the freeze" in err
+    assert request in err
 
 
-def test_the_terminal_shows_what_the_client_hides(solo: Home) -> None:
+@client
+def test_the_terminal_shows_what_the_client_hides(solo: Home, command: tuple[str, ...]) -> None:
     env = solo.env | configured(solo, "click")
-    with pexpect.spawn(CLI_V1[0], list(CLI_V1[1:]), env=env, encoding="utf-8", timeout=30) as term:
-        term.expect(r"click waits for you[^\n]*number (\d{3})")
-        number = re.search(r"\d{3}", str(term.match[1]))
+    with pexpect.spawn(command[0], list(command[1:]), env=env, encoding="utf-8", timeout=30) as pty:
+        pty.expect(r"click waits for you[^\r\n]*number (\d{3})")
+        assert pty.match is not None
         ask = solo.pending("click")
-        assert number is not None
-        assert ask["number"] == number[0]
+        assert ask["number"] == re.findall(r"\d{3}", str(pty.match[0]))[0]
         solo.decide(ask["request"])
-        term.expect("ContentLength")
-        term.expect(pexpect.EOF)
+        pty.expect("granted for")
+        pty.expect("ContentLength|got 5 bytes")
+        pty.expect(pexpect.EOF)
 
 
-def test_without_a_daemon_it_says_so_in_one_line(solo: Home) -> None:
+@client
+def test_without_a_daemon_it_says_so_in_one_line(solo: Home, command: tuple[str, ...]) -> None:
     env = configured(solo, "reader")
     solo.borrow("daemon", "stop")
-    code, _, err = finish(solo.spawn(*CLI_V1, env=env))
-    assert code != 0
-    assert "the daemon is not running" in err
-    assert "borrow daemon start" in err
+    code, out, err = finish(solo.spawn(*command, env=env))
+    assert (code != 0, out) == (True, "")
+    said = [line for line in err.splitlines() if "borrow: error: " in line]
+    assert len(said) == 1, err
+    assert said[0].endswith("the daemon is not running")
+    assert "borrow: hint: borrow daemon start" in err
+
+
+def test_without_a_daemon_the_hidden_command_starts_it(solo: Home) -> None:
+    env = configured(solo, "reader", line=f"{BORROW} credential reader")
+    solo.borrow("daemon", "stop")
+    code, _, err = finish(solo.spawn(*BOTO3, env=env))
+    assert code == 0, err
 
 
 def test_a_client_that_is_killed_takes_its_question_along(solo: Home) -> None:

@@ -23,6 +23,7 @@ from borrow.protocol.request import verify_request
 from borrow.protocol.strict import b64url
 
 if TYPE_CHECKING:
+    from borrow.approver.outbox import Letter
     from borrow.minter.port import Accepted, Device, RequestView
 
 logger = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ def _verify(desk: Desk, jws: str, device: Device) -> None:
 async def _remember(desk: Desk, token: str, accepted: Accepted) -> None:
     """In one transaction with the letters to those who are asked: all of it, or nothing."""
     view = accepted.view
-    news = [] if accepted.joined else await desk.notices.asked(view)
+    news = await _news(desk, accepted)
     async with desk.store.writing() as db:
         await tickets.add_auth_request(
             db,
@@ -75,6 +76,18 @@ async def _remember(desk: Desk, token: str, accepted: Accepted) -> None:
         )
         await desk.notices.post(db, news)
     desk.notices.ring_for(news)
+
+
+async def _news(desk: Desk, accepted: Accepted) -> list[Letter]:
+    """Letters to those who are asked, once. Also at a second try, if the first one was cut off
+    between the minter's yes and ours: an open question of which nobody was told."""
+    view = accepted.view
+    if accepted.joined:
+        async with desk.store.reading() as db:
+            told = await tickets.was_asked(db, view.request_id)
+        if told or view.state is not RequestState.PENDING:
+            return []
+    return await desk.notices.asked(view)
 
 
 def _acknowledgement(desk: Desk, token: str, accepted: Accepted) -> dict[str, Any]:

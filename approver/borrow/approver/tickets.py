@@ -98,6 +98,12 @@ async def auth_request(db: AsyncConnection, token: str) -> AuthRequest | None:
     return AuthRequest(row.request_id, row.client_id, row.redeemed_at is not None)
 
 
+async def was_asked(db: AsyncConnection, request_id: str) -> bool:
+    """Whether any device ever got an `auth_req_id` for it: then its letters are written too."""
+    query = select(auth_requests.c.request_id).where(auth_requests.c.request_id == request_id)
+    return (await db.execute(query.limit(1))).first() is not None
+
+
 async def redeem(db: AsyncConnection, token: str, *, now: float) -> bool:
     """True the first time: an `auth_req_id` is answered with tokens once."""
     query = update(auth_requests).where(

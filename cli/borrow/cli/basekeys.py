@@ -109,6 +109,8 @@ def _piped() -> dict[str, str]:
 @json_option
 def list_(*, as_json: bool) -> None:
     """Which base keys are kept, and where; never the secret."""
+    from borrow.cli.keyholder import none_sealed
+
     home = _home()
     sealed = _has_file(home)
     store = _store(home, sealed=sealed, passphrase_fd=None, fresh=False)
@@ -117,9 +119,7 @@ def list_(*, as_json: bool) -> None:
     try:
         kept = None if sealed else store.load()  # a look is not worth a passphrase
     except Misconfigured as exc:
-        if exc.state not in ("no_base_keys", "no_keyring"):
-            raise
-        raise Misconfigured("there are no base keys", hint="borrow keys add") from exc
+        raise none_sealed(exc) from None
     told: dict[str, Any] = {"where": store.where(), "session_ends_at": session}
     if kept is not None:
         told |= {"access_key_id": kept.access_key_id, "mfa_serial": kept.mfa_serial}
@@ -138,13 +138,14 @@ def list_(*, as_json: bool) -> None:
 @json_option
 def remove(*, as_json: bool) -> None:
     """Forget the base keys, here. They stay valid at AWS until they are deleted there."""
+    from borrow.cli.keyholder import none_sealed
+
     home = _home()
     try:
         removed = _store(home, sealed=_has_file(home), passphrase_fd=None, fresh=False).remove()
     except Misconfigured as exc:
-        if exc.state != "no_keyring":
-            raise
-        removed = False
+        # A keyring that does not answer may still hold them: "forgotten" has to be true.
+        raise none_sealed(exc) from None
     if as_json:
         say.document({"removed": removed})
     else:

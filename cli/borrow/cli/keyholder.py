@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import web
 
 from borrow.daemon.peer import unix_peer
-from borrow.minter.basekeys import NO_KEYRING, KeyringSource, MfaBase, SealedFileSource
+from borrow.minter.basekeys import NO_KEYRING, NO_KEYS, KeyringSource, MfaBase, SealedFileSource
 from borrow.minter.sealedfile import passphrase_from_service
 from borrow.protocol.errors import BorrowError, Misconfigured, Refused
 from borrow.protocol.strict import Members, parse_object
@@ -34,13 +34,15 @@ MAX_BODY: Final = 8_192  # bytes
 class Stored:
     """The sealed file if there is one, else the desktop keyring. A KeySource."""
 
-    def __init__(self, sealed: Path, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, sealed: Path, environ: Mapping[str, str], *, keyring: KeySource | None = None
+    ) -> None:
         self._path = sealed
         self._environ = environ
         self._lock = threading.Lock()
         self._phrase = b""
         self._file = SealedFileSource(sealed, self._passphrase)
-        self._keyring = KeyringSource()
+        self._keyring = keyring or KeyringSource()
 
     def load(self) -> BaseKeys:
         if self._path.exists():
@@ -48,22 +50,16 @@ class Stored:
         try:
             return self._keyring.load()
         except Misconfigured as exc:
-            if exc.state == NO_KEYRING:
-                raise Misconfigured(
-                    "there are no base keys", hint="borrow keys add", state="no_base_keys"
-                ) from exc
-            raise
+            raise none_sealed(exc) from None
 
     def unlock(self, phrase: bytes) -> None:
-        """Keep `phrase` if it opens the file; raises what `load` raises if it does not."""
+        """Keep `phrase` if it opens the file; raises what `load` raises if it does not.
+
+        Tried on a source of its own: the one in use keeps the derived key and asks no more.
+        """
+        SealedFileSource(self._path, lambda: phrase).load()
         with self._lock:
-            before, self._phrase = self._phrase, phrase
-        try:
-            self._file.load()
-        except BorrowError:
-            with self._lock:
-                self._phrase = before
-            raise
+            self._phrase = phrase
 
     def _passphrase(self) -> bytes:
         with self._lock:
@@ -76,6 +72,19 @@ class Stored:
             hint="borrow keys unlock",
             state="passphrase_needed",
         )
+
+
+def none_sealed(exc: Misconfigured) -> Misconfigured:
+    """What the keyring's `exc` means where no sealed file is.
+
+    A keyring that is locked or silent may well hold the keys, so its own words stay.
+    """
+    if exc.state == NO_KEYS:
+        return Misconfigured("there are no base keys", hint="borrow keys add", state=NO_KEYS)
+    if exc.state == NO_KEYRING:
+        told = f"no base keys are sealed here, and {exc.message}"
+        return Misconfigured(told, hint=exc.hint, state=NO_KEYRING)
+    return exc
 
 
 def build_keys_app(stored: Stored, base: MfaBase) -> web.Application:

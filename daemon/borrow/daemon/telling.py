@@ -1,10 +1,11 @@
 """The waiting line in the caller's own terminal, while its SDK call is held.
 
-Nothing is written for a call that is answered soon. After that one line stands there and counts
-down in place; it is ended when what it says changes, and the outcome follows at once, so that the
-program's next output comes after it. Where no line can be redrawn (a full-screen program, a second
-question in the same terminal) each change is one plain line. `terminal` decides whether the
-terminal is really the caller's, escapes what people and servers wrote, and cuts to its width.
+A call that is answered soon is told in one line if it was granted: every grant is noticed, with the
+way to say "that was not me". For one that waits longer a line stands there and counts down in
+place; it is ended when what it says changes, and the outcome follows at once, so that the program's
+next output comes after it. Where no line can be redrawn (a full-screen program, a second question
+in the same terminal) each change is one plain line. `terminal` decides whether the terminal is
+really the caller's, escapes what people and servers wrote, and cuts to its width.
 """
 
 from __future__ import annotations
@@ -86,7 +87,8 @@ def outcome_line(flight: Flight, now: Moment) -> str:
     role = flight.facts.name
     if flight.grant is not None:
         lasts = _lasts(flight.grant.ends.left(now))
-        return f"borrow: {role} granted for {lasts} · {flight.grant.grant_id}"
+        how = "granted by policy" if flight.mode == "auto" else "granted"
+        return f"borrow: {role} {how} for {lasts} · not you? borrow not-me {flight.grant.grant_id}"
     error = flight.error
     why = error.message if error is not None else "the request was withdrawn"
     named = f" · {flight.request}" if flight.request not in why else ""
@@ -150,6 +152,7 @@ class _Told:
     """What one flight's terminal was told. `heard`: somebody waits there, or did to the end."""
 
     heard: bool = False
+    called: bool = False  # by a program's own fetch: nobody else tells its person of the grant
     live: bool = False  # our line is the open one
     line: str = ""
     steady: tuple[object, ...] = ()  # of the line, without what changes by itself
@@ -191,15 +194,17 @@ class Teller:
         try:
             while not flight.over:
                 told.heard = flight.listeners > 0 or flight.watchers > 0
+                told.called = flight.listeners > 0
                 if loop.time() >= loud and flight.listeners:
                     self._show(flight, told)
                 await self._change(flight, max(loud - loop.time(), 0.0) or self._tick)
-            if told.line and (told.heard or flight.grant is not None):
+            granted = flight.grant is not None
+            if (told.line and (told.heard or granted)) or (told.called and granted):
                 self._say(
                     flight.group.session,
                     outcome_line(flight, self._now()),
                     after_live=told.live,
-                    bell=flight.grant is not None,
+                    bell=granted and told.line != "",
                 )
         finally:
             self._forget(flight, told)

@@ -55,10 +55,10 @@ expect = {{ rule = "admins", mode = "self" }}
 """
 
 
-def set_up(one: Home, policy: str = POLICY) -> Home:
+def set_up(one: Home, policy: str = POLICY, *, cloud: str = 'driver = "fake"\n') -> Home:
     """Solo mode by the real commands, with the policy above and the fake cloud."""
     one.state.mkdir(mode=0o700)
-    for name, text in (("policy.toml", policy), ("cloud.toml", 'driver = "fake"\n')):
+    for name, text in (("policy.toml", policy), ("cloud.toml", cloud)):
         (one.state / name).write_text(text)
         (one.state / name).chmod(0o600)
     one.borrow("setup", "--yes", "--no-totp")

@@ -63,6 +63,8 @@ class Server:
     cloud: dict[str, str] = field(default_factory=dict)
     base_key: dict[str, str] = field(default_factory=dict)
     webhooks: tuple[str, ...] = ()
+    front: str = ""  # the address that devices know, if something stands in front of the server
+    port: int = 0
     process: subprocess.Popen[str] | None = None
 
     @classmethod
@@ -72,21 +74,22 @@ class Server:
         cloud: Mapping[str, str] | None = None,
         base_key: Mapping[str, str] | None = None,
         webhooks: tuple[str, ...] = (),
+        front: str = "",
     ) -> Server:
         """Ready to be entered: `with Server.make() as server:`."""
-        made = cls(Home.make(), dict(cloud or FAKE), dict(base_key or {}), webhooks)
+        made = cls(Home.make(), dict(cloud or FAKE), dict(base_key or {}), webhooks, front)
         made.home.extra["BORROW_SERVER_DIR"] = str(made.home.root / "server")
         return made
 
     def __enter__(self) -> Self:
         with socket.socket() as one:
             one.bind(("127.0.0.1", 0))
-            port = one.getsockname()[1]
-        issuer = f"http://127.0.0.1:{port}"
+            self.port = one.getsockname()[1]
+        issuer = self.front or f"http://127.0.0.1:{self.port}"
         self.home.borrow("server", "init", "--issuer", issuer, "--admin", ANN)
         folder = self.home.root / "server"
         (folder / "policy.toml").write_text(POLICY)
-        lines = [f'issuer = "{issuer}"', f"port = {port}", f"webhooks = {list(self.webhooks)}"]
+        lines = [f'issuer = "{issuer}"', f"port = {self.port}", f"webhooks = {list(self.webhooks)}"]
         cloud = [f'{name} = "{value}"' for name, value in self.cloud.items()]
         (folder / "server.toml").write_text("\n".join([*lines, "[cloud]", *cloud, ""]))
         if self.base_key:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json as jsons
 import shutil
+import signal
 import subprocess
 import time
 from dataclasses import dataclass, field
@@ -50,6 +51,8 @@ class Story:
 def run(*, unattended: bool, json: bool) -> int:
     """The whole demo; 0 if every promise was kept. Progress goes to stderr, the story to stdout."""
     story = Story(time.monotonic())
+    for number in (signal.SIGTERM, signal.SIGHUP):  # a closed terminal takes the demo down too
+        signal.signal(number, _interrupted)
     say.note("a private cloud and a private Borrow are started; nothing of yours is touched")
     with stage.world() as world:
         say.note(telling.WHOSE)
@@ -66,6 +69,10 @@ def run(*, unattended: bool, json: bool) -> int:
     else:
         telling.tell(story.document())
     return errors.OK if story.ok else errors.ERROR
+
+
+def _interrupted(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 def act(place: Place, story: Story, *, answer: Answer | None) -> None:
