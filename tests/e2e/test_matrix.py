@@ -29,6 +29,9 @@ REASON: Final = "not during the freeze"
 
 sdks = pytest.mark.parametrize("sdk", ALL, ids=[one.name.replace(" ", "-") for one in ALL])
 slow = pytest.mark.slow
+# Its clients take minutes to build: `python tests/e2e/clients/build.py`, then
+# `make test PYTEST_ARGS="-m slow tests/e2e/test_matrix.py"`.
+pytestmark = slow
 
 
 @pytest.fixture

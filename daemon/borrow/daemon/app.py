@@ -111,6 +111,7 @@ class Daemon:
             uid=our_uid(),
             limits=world.limits,
             on_reject=self._rejections.add,
+            lane=self._lane if world.lane else None,
         )
         self._control = ControlServer(self._answer, uid=our_uid())
 
@@ -150,6 +151,10 @@ class Daemon:
 
     async def _answer(self, call: Call) -> Answer:
         return await self.core().control(call)
+
+    def _lane(self, data: bytes) -> bytes | None:
+        # Without a core nothing is cached, and a stranger's bytes must not build one.
+        return self._core.lane.answer(data) if self._core is not None else None
 
     def _known(self, authorization: str) -> bool:
         return self.core().bearers.holds(authorization)

@@ -59,6 +59,7 @@ class Parts:
     rejections: Mapping[str, int]  # by reason, since the start
     csm: Listener
     endings: Endings
+    served: Mapping[str, int]  # by role, from memory and without aiohttp
 
 
 @dataclass(slots=True)
@@ -181,6 +182,7 @@ def status_of(parts: Parts) -> dict[str, Any]:
         ],
         "csm": dict(parts.csm.counts),
         "refused": dict(parts.rejections),
+        "served": dict(parts.served),
         "notices": [
             {
                 "kind": notice.kind,

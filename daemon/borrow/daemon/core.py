@@ -27,6 +27,7 @@ from borrow.daemon.groups import NAME as BEARERS
 from borrow.daemon.groups import Bearers
 from borrow.daemon.imds_role import NAME as IMDS_ROLE
 from borrow.daemon.imds_role import ImdsRole
+from borrow.daemon.lane import Lane
 from borrow.daemon.telling import Teller, shared_line
 from borrow.daemon.ticker import Ticker
 from borrow.daemon.upstream import Upstream
@@ -120,10 +121,12 @@ class Core:
             on_denied=self._on_denied,
         )
         self.endings = Endings(self.broker.cache, world.now, self._say, world.look_every)
+        self.lane = Lane(self.broker, self.bearers, spawn, port=port)
         self.control = self._routes()
         self._spawn(self.poll.run(self._poll_needed))
 
     async def close(self) -> None:
+        self.lane.close()
         self.ticker.close()
         self.csm.close()
         await self.upstream.close()
@@ -145,6 +148,7 @@ class Core:
             rejections=self._rejections.counts,
             csm=self.csm,
             endings=self.endings,
+            served=self.lane.served,
         )
         return Control(
             [

@@ -21,8 +21,12 @@ VISIBLE: Final = 90.0
 
 def container_document(served: Served, now: Moment) -> bytes | None:
     """For AWS_CONTAINER_CREDENTIALS_FULL_URI; None if it would not be whole and alive."""
-    until = min(now.wall + VISIBLE, _real_end(served, now))
-    return _document(served, now, until)
+    return _document(served, now, container_end(served, now))
+
+
+def container_end(served: Served, now: Moment) -> float:
+    """What the container endpoint shows as the end, in unix seconds and not yet cut to a second."""
+    return min(now.wall + VISIBLE, _real_end(served, now))
 
 
 def imds_document(served: Served, now: Moment) -> bytes | None:

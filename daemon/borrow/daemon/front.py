@@ -7,9 +7,9 @@ One small `asyncio.Protocol` stands in front of aiohttp. In the order of its che
 3. there is room: so many connections in all, and of one process,
 4. a whole head arrives in time and within its size.
 
-Then it hands the connection to aiohttp for good (`set_protocol`), whose `guard` middleware judges
-the request itself. The door refuses by closing, says nothing and keeps no byte of what it read;
-every *answer* that refuses is aiohttp's.
+Then the fast lane may answer (`lane`), or the connection is handed to aiohttp for good
+(`set_protocol`), whose `guard` middleware judges the request itself. The door refuses by closing,
+says nothing and keeps no byte of what it read; every *answer* that refuses is aiohttp's.
 """
 
 from __future__ import annotations
@@ -75,8 +75,9 @@ class Door:
 
     `on_reject(reason, uid)` is called for each refusal; the caller limits its rate. Reasons:
     `remote`, `unknown`, `uid`, `limit`, `slow`, `big`. `hand_over` makes aiohttp's protocol for
-    an admitted connection. `uid` is the only user served; root is another user unless
-    `allow_root` (a socket that root made and gave away is still root's, A23).
+    an admitted connection, unless `lane` has the bytes that answer its request. `uid` is the only
+    user served; root is another user unless `allow_root` (a socket that root made and gave away
+    is still root's, A23).
     """
 
     def __init__(
@@ -89,11 +90,13 @@ class Door:
         allow_root: bool = False,
         on_reject: OnReject | None = None,
         census: Census = holders,
+        lane: Callable[[bytes], bytes | None] | None = None,
     ) -> None:
         self.refused: Counter[str] = Counter()
         self.admitted = 0
         self.limits = limits or Limits()
         self.hand_over = hand_over
+        self.lane = lane
         self._peers = peers
         self._uid = uid
         self._allow_root = allow_root
@@ -220,9 +223,12 @@ class Door:
 
 
 class Visitor(asyncio.Protocol):
-    """One connection until its first head is complete (step 4); then aiohttp's."""
+    """One connection until its first head is complete (step 4); then aiohttp's.
 
-    __slots__ = ("_buffer", "_deadline", "_door", "_entered", "peer", "transport")
+    While the door's lane answers its requests it stays here.
+    """
+
+    __slots__ = ("_answered", "_buffer", "_deadline", "_door", "_entered", "peer", "transport")
 
     transport: asyncio.Transport
 
@@ -230,6 +236,7 @@ class Visitor(asyncio.Protocol):
         self._door = door
         self._buffer = b""
         self._entered = False
+        self._answered = 0.0  # when the lane last did, by the loop's clock
         self._deadline: asyncio.TimerHandle | None = None
         self.peer: Peer | None = None
 
@@ -239,7 +246,7 @@ class Visitor(asyncio.Protocol):
         self._door.receive(self)
         if not self.transport.is_closing():
             self._deadline = asyncio.get_running_loop().call_later(
-                self._door.limits.header_seconds, self._door.refuse, self.transport, "slow"
+                self._door.limits.header_seconds, self._on_deadline
             )
 
     def enter(self) -> None:
@@ -252,10 +259,12 @@ class Visitor(asyncio.Protocol):
         if self.transport.is_closing():
             return  # refused in connection_made; a read may have been queued already
         self._buffer += data
-        if len(self._buffer) > self._door.limits.max_head and not _is_complete(
-            self._buffer[: self._door.limits.max_head]
-        ):
-            self._door.refuse(self.transport, "big")
+        most = self._door.limits.max_head
+        if len(self._buffer) > most and not _is_complete(self._buffer[:most]):
+            if self._answered:
+                self._hand_over()  # a later request: aiohttp's limit, and its answer
+            else:
+                self._door.refuse(self.transport, "big")
             return
         self._pass_on()
 
@@ -267,6 +276,29 @@ class Visitor(asyncio.Protocol):
     def _pass_on(self) -> None:
         if not self._entered or not (self._buffer and _is_complete(self._buffer)):
             return
+        # A client that does not read its answers is aiohttp's, which waits for it.
+        if (lane := self._door.lane) and not self.transport.get_write_buffer_size():
+            answer = lane(self._buffer)
+            if answer is not None:
+                self._buffer = b""
+                self._answered = asyncio.get_running_loop().time()
+                self.transport.write(answer)
+                return
+        self._hand_over()
+
+    def _on_deadline(self) -> None:
+        """The head's, or after an answer the next request's: then idle, and closed as such."""
+        if not self._answered:
+            self._door.refuse(self.transport, "slow")
+            return
+        loop = asyncio.get_running_loop()
+        left = self._answered + KEEPALIVE - loop.time()
+        if left > 0:
+            self._deadline = loop.call_later(left, self._on_deadline)
+        else:
+            self.transport.close()
+
+    def _hand_over(self) -> None:
         self._stop_deadline()
         data, self._buffer = self._buffer, b""
         handler = self._door.hand_over()

@@ -102,6 +102,7 @@ class Bearers:
         self._alive = alive
         self._entropy = entropy
         self._believed: dict[tuple[int, int], float] = {}
+        self._renewing: set[tuple[int, int]] = set()
         self._bearers: list[Bearer] = _load(path) if keep else []
 
     def __len__(self) -> int:
@@ -128,6 +129,31 @@ class Bearers:
             self._forget_session(found.group)
             return None
         return found
+
+    def believed(self, authorization: str) -> Bearer | None:
+        """As `find`, without asking the system: None too if it has to be asked first."""
+        found = self._issued(authorization)
+        return found if found is not None and self._age(found.group) < _BELIEVED else None
+
+    def is_old_belief(self, group: Group) -> bool:
+        """Whether to `renew` now, so that a busy session stays believed. True once."""
+        if self._age(group) < _BELIEVED / 2 or (group.sid, group.start) in self._renewing:
+            return False
+        self._renewing.add((group.sid, group.start))
+        return True
+
+    async def renew(self, group: Group) -> None:
+        key, now = (group.sid, group.start), self._clock()
+        try:
+            if await asyncio.to_thread(self._alive, *key):
+                self._believed[key] = now
+            else:
+                self._believed.pop(key, None)
+        finally:
+            self._renewing.discard(key)
+
+    def _age(self, group: Group) -> float:
+        return self._clock() - self._believed.get((group.sid, group.start), float("-inf"))
 
     async def session_lives(self, group: Group) -> bool:
         key, now = (group.sid, group.start), self._clock()

@@ -61,4 +61,5 @@ class World(NamedTuple):
     grace: float = GRACE
     limits: Limits | None = None
     look_every: float = 15.0  # seconds between two looks for a grant that ends soon
+    lane: bool = True  # False: aiohttp answers everything
     environ: Mapping[str, str] = os.environ

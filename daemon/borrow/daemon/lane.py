@@ -1,0 +1,202 @@
+"""The fast lane: a cached credential for a plain request, answered without aiohttp.
+
+It answers one whole, plain, exactly matching `GET /v1/credentials/{role}` of a known bearer whose
+credential is in memory, and says nothing else: no refusal, no waiting, no question. Whatever it
+does not answer goes to aiohttp unread, so every other answer has one home. What may be served is
+asked of the broker for each request (both clocks, lease, ended grants); only the rendering of one
+second is kept.
+
+It keeps no pace: it serves one request per round trip, in turn with all others. Requests sent
+ahead of their answers are aiohttp's, and paced there.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import Counter
+from email.utils import formatdate
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from borrow.daemon.documents import container_document, container_end
+from borrow.daemon.flights import Asked
+from borrow.daemon.guard import authority_of
+from borrow.daemon.tower import Caller
+from borrow.protocol.request import is_role_name
+
+if TYPE_CHECKING:
+    from borrow.daemon.broker import Broker, Served
+    from borrow.daemon.cache import Held
+    from borrow.daemon.groups import Bearer, Bearers
+    from borrow.daemon.moments import Moment
+    from borrow.daemon.tasks import Spawn
+
+logger = logging.getLogger("edge")
+
+# Bytes; aiohttp limits one line to 8 KiB, so what is within this it would read as well.
+_MOST: Final = 4096
+
+_START: Final = b"GET /v1/credentials/"
+_END: Final = b" HTTP/1.1"
+
+# What SDKs send with a plain fetch and no rule of the guard looks at, beside Host, Authorization
+# and Connection. A name that is not here makes the request aiohttp's.
+_HARMLESS: Final = frozenset(
+    {
+        b"accept",
+        b"accept-encoding",
+        b"accept-language",
+        b"amz-sdk-invocation-id",
+        b"amz-sdk-request",
+        b"cache-control",
+        b"pragma",
+        b"user-agent",
+        b"x-amz-user-agent",
+    }
+)
+_READ: Final = frozenset({b"host", b"authorization", b"connection"})
+
+# Header and value bytes that are taken: printable ASCII. Anything else is aiohttp's.
+_PRINTABLE: Final = bytes(range(0x20, 0x7F))
+
+# Seconds between two log lines with the number of credentials served; no timer, see `_count`.
+_BATCH: Final = 60.0
+
+
+class Plain(NamedTuple):
+    role: str
+    authorization: str
+
+
+class _Rendered(NamedTuple):
+    held: Held
+    second: int
+    end: int
+    answer: bytes
+
+
+def read_fetch(data: bytes, authority: bytes) -> Plain | None:
+    """The role and Authorization of one whole plain fetch; None for anything else."""
+    if len(data) > _MOST or not data.startswith(_START) or not data.endswith(b"\r\n\r\n"):
+        return None
+    line, *lines = data[:-4].split(b"\r\n")
+    if not line.endswith(_END):
+        return None
+    seen: dict[bytes, bytes] = {}
+    for each in lines:  # an empty line is a second request or a body: it has no colon
+        name, colon, value = each.partition(b":")
+        name = name.lower()
+        if not colon or name in seen or not (name in _HARMLESS or name in _READ):
+            return None
+        if value.translate(None, _PRINTABLE):
+            return None
+        seen[name] = value.strip(b" ")
+    if seen.get(b"host") != authority or seen.get(b"connection", b"keep-alive") not in _STAYS:
+        return None
+    role = line[len(_START) : -len(_END)].decode("latin-1")
+    if b"authorization" not in seen or not is_role_name(role):
+        return None
+    return Plain(role, seen[b"authorization"].decode("ascii"))
+
+
+_STAYS: Final = (b"keep-alive", b"Keep-Alive")
+
+
+class Lane:
+    """`served` counts the answers by role since the start."""
+
+    def __init__(self, broker: Broker, bearers: Bearers, spawn: Spawn, *, port: int) -> None:
+        self.served: Counter[str] = Counter()
+        self._broker = broker
+        self._bearers = bearers
+        self._spawn = spawn
+        self._authority = authority_of(port)
+        self._rendered: dict[str, _Rendered] = {}  # by grant
+        self._batch: Counter[str] = Counter()
+        self._flushed = broker.now()
+
+    def answer(self, data: bytes) -> bytes | None:
+        """The bytes to send for this request, or None: then aiohttp has it."""
+        plain = read_fetch(data, self._authority)
+        if plain is None:
+            return None
+        bearer = self._bearers.believed(plain.authorization)
+        if bearer is None or bearer.group.role != plain.role:
+            return None
+        served = self._broker.look(_caller(bearer))
+        if served is None:
+            return None
+        now = self._broker.now()
+        answer = self._render(served, now)
+        if answer is not None:
+            self._count(plain.role, now)
+            if self._bearers.is_old_belief(bearer.group):
+                self._spawn(self._renew(bearer))
+        return answer
+
+    def close(self) -> None:
+        self._flush(self._broker.now())
+
+    def _render(self, served: Served, now: Moment) -> bytes | None:
+        end, second = math.floor(container_end(served, now)), math.floor(now.wall)
+        if end <= now.wall:
+            return None
+        grant = served.grant.grant_id
+        kept = self._rendered.get(grant)
+        if (
+            kept is not None
+            and kept.held is served.held
+            and kept.second == second
+            and kept.end == end
+        ):
+            return kept.answer
+        body = container_document(served, now)
+        if body is None:
+            return None
+        self._forget_older(second)
+        answer = _head(len(body), now) + body
+        self._rendered[grant] = _Rendered(served.held, second, end, answer)
+        return answer
+
+    def _forget_older(self, second: int) -> None:
+        """What was rendered in another second is of no more use, and a secret."""
+        self._rendered = {k: each for k, each in self._rendered.items() if each.second == second}
+
+    def _count(self, role: str, now: Moment) -> None:
+        self.served[role] += 1
+        self._batch[role] += 1
+        if now.since(self._flushed) >= _BATCH:
+            self._flush(now)
+
+    def _flush(self, now: Moment) -> None:
+        self._flushed = now
+        for role, count in self._batch.items():
+            logger.info("local.serve", extra={"role": role, "n": count})
+        self._batch.clear()
+
+    async def _renew(self, bearer: Bearer) -> None:
+        await self._bearers.renew(bearer.group)
+
+
+def _caller(bearer: Bearer) -> Caller:
+    return Caller(
+        group=bearer.group,
+        via="container",
+        asked=Asked(bearer.reason, bearer.ticket, bearer.seconds),
+        describe=_nobody,  # who asks matters to a question only, and the lane asks none
+        terminal=True,
+    )
+
+
+async def _nobody() -> dict[str, Any]:
+    return {}
+
+
+def _head(length: int, now: Moment) -> bytes:
+    from aiohttp.http import SERVER_SOFTWARE  # loaded long ago: a credential came through it
+
+    return (
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nCache-Control: no-store\r\n"
+        f"Content-Length: {length}\r\nDate: {formatdate(now.wall, usegmt=True)}\r\n"
+        f"Server: {SERVER_SOFTWARE}\r\n\r\n"
+    ).encode("ascii")
