@@ -97,6 +97,9 @@ def test_each_shell_is_told_in_its_own_words() -> None:
     assert f"set -gx AWS_CONTAINER_CREDENTIALS_FULL_URI '{LEASE.url}'" in fish
     pwsh = script(changed({"no_proxy": "it's"}), "pwsh", {})
     assert "$Env:NO_PROXY = 'it''s,127.0.0.1'" in pwsh
+    for mark in "\u2018\u2019\u201a\u201b":  # typographic ones end a text there too
+        pwsh = script(changed({"no_proxy": f"a{mark}; calc; {mark}"}), "pwsh", {})
+        assert f"$Env:NO_PROXY = 'a{mark * 2}; calc; {mark * 2},127.0.0.1'" in pwsh
 
 
 def test_a_value_with_a_line_break_is_refused_not_run() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -223,6 +224,22 @@ def test_an_uncaught_exception_is_one_line_and_tells_no_secret(
     assert "builtins.KeyError" in text
     assert "in broken" in text
     assert "canary" not in text + told.err + told.out
+
+
+def test_a_crash_in_a_task_group_names_the_task_that_failed() -> None:
+    async def failing() -> None:
+        raise KeyError("canary-in-the-message")
+
+    async def grouped() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(failing())
+
+    with pytest.raises(ExceptionGroup) as crash:
+        asyncio.run(grouped())
+    text = "\n".join(errors.crash_lines(crash.value))
+    assert "builtins.KeyError" in text
+    assert "in failing" in text
+    assert "canary" not in text
 
 
 def test_a_crash_loop_does_not_fill_the_disk(tmp_path: Path) -> None:

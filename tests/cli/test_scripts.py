@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import stat
 import subprocess
@@ -11,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from borrow_fakes.lab import BORROW, finish
-from borrow_fakes.solo_mode import refused_with
+from borrow_fakes.lab import BORROW, finish, wait_for
+from borrow_fakes.solo_mode import ME, refused_with
 
 if TYPE_CHECKING:
     from borrow_fakes.lab import Home
@@ -369,3 +370,21 @@ def test_run_imports_nothing_heavy(solo: Home) -> None:
         [sys.executable, "-c", code], env=solo.env, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_a_policy_that_is_named_and_missing_is_not_cured_by_setup(solo: Home) -> None:
+    _, hint = refused_with(solo.borrow("policy", "check", "--file", "nope.toml", ok=False), 1)
+    assert "check the name" in hint
+
+
+def test_swapped_words_come_back_in_their_order(solo: Home) -> None:
+    _, hint = refused_with(solo.borrow("policy", "explain", "click", ME, ok=False), 2)
+    assert hint == f"borrow policy explain {ME} click"
+
+
+def test_what_a_waiting_program_needs_first_is_told_with_every_option(solo: Home) -> None:
+    child = solo.spawn(BORROW, "credential", "ticketed", session=True)
+    line = wait_for(lambda: next(iter(re.findall(".*ticketed.*needs.*", solo.borrow().stdout)), ""))
+    assert "needs a reason and a ticket first: " in line
+    assert line.endswith("borrow ask ticketed -m REASON --ticket TICKET")
+    child.kill()

@@ -12,7 +12,13 @@ import click
 
 from borrow.cli import errors, say
 from borrow.cli.errors import error_json
-from borrow.cli.options import ask_for, duration, json_option, role_argument
+from borrow.cli.options import (
+    ask_for,
+    duration,
+    json_option,
+    needed_options,
+    role_argument,
+)
 from borrow.protocol.errors import BorrowError, Needs, Refused, Unavailable, Untrusted
 
 if TYPE_CHECKING:
@@ -56,17 +62,12 @@ def converse(client: Control, path: str, body: dict[str, Any], *, line: str, as_
         try:
             return asking.run(body)
         except Needs as exc:
-            body = body | ask_for(exc, without=f"{line} {_options(exc)}")
+            body = body | ask_for(exc, without=f"{line} {needed_options(exc.fields)}")
         return asking.run(body)
     except Refused as exc:
         from borrow.cli.catalogue import with_suggestions
 
         raise with_suggestions(exc, role, client, line.replace(role, "{}", 1)) from exc
-
-
-def _options(needs: Needs) -> str:
-    shapes = {"reason": "-m REASON", "ticket": "--ticket TICKET"}
-    return " ".join(shapes[name] for name in needs.fields if name in shapes) or "-m REASON"
 
 
 class Asking:

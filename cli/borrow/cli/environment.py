@@ -7,6 +7,7 @@ that looks anywhere else for cloud power finds nothing.
 
 from __future__ import annotations
 
+import re
 import shlex
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
@@ -132,6 +133,14 @@ def _unset(name: str, shell: Shell) -> str:
             return f"Remove-Item Env:{name} -ErrorAction SilentlyContinue"
 
 
+# PowerShell ends a quoted text at any of these, not at the plain one alone.
+_PWSH_QUOTES: Final = re.compile("['\u2018\u2019\u201a\u201b]")
+
+
+def _twice(found: re.Match[str]) -> str:
+    return found[0] * 2
+
+
 def _set(name: str, value: str, shell: Shell) -> str:
     if any(char in value for char in "\n\r\0"):
         raise Misconfigured(
@@ -145,4 +154,4 @@ def _set(name: str, value: str, shell: Shell) -> str:
             quoted = value.replace("\\", "\\\\").replace("'", "\\'")
             return f"set -gx {name} '{quoted}'"
         case "pwsh":
-            return f"$Env:{name} = '{value.replace(chr(39), chr(39) * 2)}'"
+            return f"$Env:{name} = '{_PWSH_QUOTES.sub(_twice, value)}'"

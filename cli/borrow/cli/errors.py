@@ -125,13 +125,19 @@ def internal(exc: BaseException, crashes: Path | None, *, now: float) -> BorrowE
 
 
 def crash_lines(exc: BaseException) -> Iterator[str]:
-    """Types and places, the oldest cause first: no messages, no locals, so no secrets."""
+    """Types and places, the oldest cause first: no messages, no locals, so no secrets.
+
+    The members of a group (a task group's failures) come before the group, which says nothing.
+    """
     chain: list[BaseException] = []
     link: BaseException | None = exc
     while link is not None and link not in chain and len(chain) < 10:
         chain.append(link)
         link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
     for one in reversed(chain):
+        if isinstance(one, BaseExceptionGroup):
+            for member in one.exceptions[:5]:
+                yield from crash_lines(member)
         yield f"{type(one).__module__}.{type(one).__qualname__}"
         for frame in traceback.extract_tb(one.__traceback__)[-40:]:
             yield f"  {frame.filename}:{frame.lineno} in {frame.name}"

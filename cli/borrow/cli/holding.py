@@ -9,9 +9,11 @@ import click
 from borrow.cli import say
 from borrow.cli.client import segment
 from borrow.cli.errors import WrongUse
+from borrow.cli.group import override
 from borrow.cli.options import complete_role, duration, json_option, role_argument
+from borrow.cli.usage import joined
 from borrow.protocol.durations import show_duration
-from borrow.protocol.errors import Refused
+from borrow.protocol.errors import Misconfigured, Refused, Untrusted
 
 if TYPE_CHECKING:
     from borrow.cli.client import Control
@@ -88,7 +90,31 @@ def _returned(answer: dict[str, Any]) -> list[str]:
     return [say.text_of(one.get("role") if isinstance(one, dict) else one) for one in listed]
 
 
-@click.command()
+class ExtendCommand(click.Command):
+    """Knows the two arguments apart, so that swapped ones are told."""
+
+    @override
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        given = [word for word in args if not word.startswith("-")]
+        if len(given) == 2 and _is_duration(given[0]) and not _is_duration(given[1]):
+            raise WrongUse(
+                "the role comes before the duration",
+                hint=f"borrow extend {joined([given[1], given[0]])}",
+            )
+        return super().parse_args(ctx, args)
+
+
+def _is_duration(text: str) -> bool:
+    from borrow.protocol.durations import parse_duration
+
+    try:
+        parse_duration(text)
+    except Misconfigured:
+        return False
+    return True
+
+
+@click.command(cls=ExtendCommand)
 @role_argument
 @click.argument("length", metavar="DURATION", callback=duration)
 @click.option("-m", "--reason", default="", help="Why, for those who decide and for the log.")
@@ -115,7 +141,7 @@ def _clock(at: float) -> str:
 def explain(subject: str, *, as_json: bool) -> None:
     """Why: what happened to a request (r-…) or a grant (g-…), or who decides about a role."""
     client = _client()
-    if subject.startswith(("r-", "g-")):
+    if _is_id(subject):
         told = client.get(f"/v1/explain/{segment(subject)}")
     else:
         told = _role(client, subject)
@@ -126,12 +152,27 @@ def explain(subject: str, *, as_json: bool) -> None:
         say.line(f"{label:<12} {value}".rstrip())
 
 
+def _is_id(subject: str) -> bool:
+    from borrow.protocol.ids import kind_of
+
+    try:
+        return kind_of(subject) in ("r", "g")
+    except Untrusted:
+        return False
+
+
 def _role(client: Control, role: str) -> dict[str, Any]:
     from borrow.cli.catalogue import entries, with_suggestions, yes_by
 
     for entry in entries(client):
         if entry["name"] == role:
             return entry | {"yes by": yes_by(entry)}
+    if role.startswith(("r-", "g-")):  # a role may be named so; more often an id was cut
+        raise Refused(
+            f"there is no role {role[:64]!r}, and it is no request's or grant's id either",
+            hint="`borrow` and `borrow inbox` show whole ids",
+            state="unknown_role",
+        )
     error = Refused(f"you may borrow no role named {role[:64]!r}", state="unknown_role")
     raise with_suggestions(error, role, client, "borrow explain {}")
 

@@ -11,7 +11,7 @@ from borrow.cli.errors import WrongUse
 from borrow.protocol.errors import Misconfigured, Needs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from click.shell_completion import CompletionItem
 
@@ -65,6 +65,12 @@ def json_option(function: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")(
         function
     )
+
+
+def needed_options(fields: Iterable[str]) -> str:
+    """The options that give `fields`, for a hint: `-m REASON --ticket TICKET`."""
+    shapes = {"reason": "-m REASON", "ticket": "--ticket TICKET"}
+    return " ".join(shapes[name] for name in fields if name in shapes) or "-m REASON"
 
 
 def ask_for(needs: Needs, *, without: str) -> dict[str, str]:

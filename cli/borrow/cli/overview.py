@@ -61,14 +61,17 @@ def _grants(grants: Sequence[dict[str, Any]]) -> None:
 def _asks(asks: Sequence[dict[str, Any]]) -> None:
     if asks:
         say.line("you asked for")
+    from borrow.cli.options import needed_options
+
     for ask in asks:
         role, request, number = (say.text_of(ask.get(key)) for key in ("role", "request", "number"))
         whom = say.people(ask.get("asked"))
         waits = f"waits for a yes{f' of {whom}' if whom else ''}"
         if ask.get("state") == "needs":
             needs = ask.get("needs")
-            wanted = " and ".join(map(say.text_of, needs)) if isinstance(needs, dict) else "more"
-            say.line(f"  {role}  needs a {wanted} first: borrow ask {role} -m REASON")
+            names = [say.text_of(name) for name in needs] if isinstance(needs, dict) else []
+            wanted = " and ".join(f"a {name}" for name in names) or "more"
+            say.line(f"  {role}  needs {wanted} first: borrow ask {role} {needed_options(names)}")
             continue
         say.line(f"  {role}  {waits}{f'  number {number}' if number else ''}  {request}")
 

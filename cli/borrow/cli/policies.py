@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from borrow.cli import errors, say
+from borrow.cli.errors import WrongUse
 from borrow.cli.options import duration, json_option
+from borrow.cli.usage import joined
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +36,8 @@ def _read(path: Path | None) -> tuple[Policy, Path]:
     from borrow.cli.policyfile import read_policy
 
     chosen = path or _default()
-    return read_policy(chosen), chosen
+    missing = "check the name; without --file your own is read" if path else "borrow setup"
+    return read_policy(chosen, missing=missing), chosen
 
 
 def _default() -> Path:
@@ -69,7 +72,8 @@ def check(*, path: Path | None, as_json: bool) -> int:
         say.line(f"  {say.text_of(finding.hint)}")
     roles, rules = len(compiled.roles), len(compiled.rules)
     state = "not usable" if wrong else "fine"
-    say.line(f"{say.text_of(str(chosen))}: {roles} roles, {rules} rules, {state}")
+    counted = f"{roles} role{'s' * (roles != 1)}, {rules} rule{'s' * (rules != 1)}"
+    say.line(f"{say.text_of(str(chosen))}: {counted}, {state}")
     return errors.ERROR if wrong else errors.OK
 
 
@@ -122,6 +126,11 @@ def explain(
     from borrow.policy.model import Ask
 
     compiled, _ = _read(path)
+    if role not in compiled.roles and user in compiled.roles:
+        raise WrongUse(
+            f"{user} is a role, and USER comes first",
+            hint=f"borrow policy explain {joined([role, user])}",
+        )
     asked = Ask(user, role, seconds, reason, ticket, agent="an agent" if agent else "")
     told = tell(compiled, asked)
     if as_json:

@@ -21,17 +21,21 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def read_policy(path: Path) -> Policy:
-    """The compiled policy in `path`. Raises Misconfigured: missing, unreadable or malformed."""
+def read_policy(path: Path, *, missing: str = "borrow setup") -> Policy:
+    """The compiled policy in `path`. Raises Misconfigured: missing, unreadable or malformed.
+
+    `missing` is the next step if there is no such file.
+    """
     try:
         text = path.read_bytes().decode()
     except FileNotFoundError:
-        raise Misconfigured(f"there is no policy file {path}", hint="borrow setup") from None
+        raise Misconfigured(f"there is no policy file {path}", hint=missing) from None
     except UnicodeDecodeError:
         raise Misconfigured(f"{path.name}: not valid UTF-8", hint="save it as UTF-8") from None
     except OSError as exc:
         raise Misconfigured(
-            f"cannot read {path}: {(exc.strerror or 'failed').lower()}", hint="check its owner"
+            f"cannot read {path}: {(exc.strerror or 'failed').lower()}",
+            hint="is it a file, and may you read it?",
         ) from exc
     return load_policy(text, source=path.name)
 

@@ -19,7 +19,7 @@ from borrow.cli import say
 from borrow.cli.environment import MONITORING
 from borrow.cli.errors import NOT_EXECUTABLE, NOT_FOUND, NotRunnable, WrongUse
 from borrow.cli.group import override
-from borrow.cli.options import ask_for, duration, role_argument
+from borrow.cli.options import ask_for, duration, needed_options, role_argument
 from borrow.protocol.errors import BorrowError, Needs, Untrusted
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ def _asked_first(
         return {}
     fields = {str(name): str(rule) for name, rule in needs.items()}
     wanted = Needs(f"{role} needs {' and '.join(fields)}", fields=fields)
-    return ask_for(wanted, without=f"borrow run {role} -m REASON -- COMMAND")
+    return ask_for(wanted, without=f"borrow run {role} {needed_options(fields)} -- COMMAND")
 
 
 def _change(home: Home, lease: Lease) -> Change:

@@ -156,7 +156,15 @@ def corrected(error: click.UsageError, argv: Sequence[str]) -> WrongUse:
         return error
     path = error.ctx.command_path if error.ctx else "borrow"
     message = _lowered(error.format_message())
+    if isinstance(wrong := getattr(error, "command_name", None), str):  # click 8.4 tells it apart
+        near = get_close_matches(wrong, _subcommands(error), n=1)
+        return WrongUse(
+            f"{path} has no command {wrong[:40]!r}",
+            hint=_swap(argv, wrong, near[0]) if near else _usage(error),
+        )
     match error:
+        case click.exceptions.NoArgsIsHelpError():
+            return WrongUse(f"{path} lacks a command", hint=_usage(error))
         case click.NoSuchOption():
             near = error.possibilities or []
             return WrongUse(
@@ -185,9 +193,17 @@ def _usage(error: click.UsageError) -> str:
     """The command's own shape, such as `borrow extend ROLE DURATION`."""
     if error.ctx is None:
         return "borrow --help"
+    if names := _subcommands(error):
+        return f"{error.ctx.command_path} {'|'.join(names)}"
     pieces = error.ctx.command.collect_usage_pieces(error.ctx)
     shape = " ".join(piece for piece in pieces if piece != "[OPTIONS]")
     return f"{error.ctx.command_path} {shape}".strip()
+
+
+def _subcommands(error: click.UsageError) -> list[str]:
+    """The commands of the group that was wrongly used; empty for a command."""
+    group = error.ctx.command if error.ctx else None
+    return group.list_commands(error.ctx) if error.ctx and isinstance(group, click.Group) else []
 
 
 def _lowered(message: str) -> str:
