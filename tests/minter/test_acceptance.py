@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from borrow.minter.fatigue import MOST_ASKED, PROMPT_WINDOW
 from borrow.protocol.errors import Needs, Refused, Untrusted
 from borrow.protocol.request import AwsRole
 from borrow_fakes.minting import ANN, ARN, BO, POLICY
@@ -244,6 +245,52 @@ def test_a52_unanswered_prompts_count_too(house: MinterHouse, ann: FakeDevice) -
         house.clock.advance(61)
         house.minter.sweep()
     assert refusal(house, ann, "click", via="cli") == "throttled"
+
+
+def test_a52_prompts_that_still_wait_count_too(house: MinterHouse, ann: FakeDevice) -> None:
+    """One process that varies its session policy cannot stack prompts in front of a person."""
+    for bucket in range(3):
+        assert not house.ask(ann, "prod", session_policy=only_bucket(bucket)).joined
+    with pytest.raises(Refused) as refused:
+        house.ask(ann, "prod", session_policy=only_bucket(3))
+    assert refused.value.state == "throttled"
+    assert house.ask(ann, "prod", session_policy=only_bucket(0)).joined
+
+
+@pytest.mark.parametrize("how", ["groups", "cancelled"])
+def test_a52_neither_other_groups_nor_taking_back_make_room_for_ever(
+    house: MinterHouse, ann: FakeDevice, how: str
+) -> None:
+    for number in range(MOST_ASKED):
+        group = f"g{number}" if how == "groups" else "g1"
+        request = house.ask(ann, "prod", group=group, via="cli").view.request_id
+        if how == "cancelled":
+            house.minter.cancel(request, ann.client_id)
+    with pytest.raises(Refused) as refused:
+        house.ask(ann, "prod", group="another", via="cli")
+    assert refused.value.state == "throttled"
+    house.clock.advance(PROMPT_WINDOW)
+    assert house.ask(ann, "prod", group="another").view.state == "pending"
+
+
+def test_a57_numbers_cannot_be_guessed_over_many_requests(
+    house: MinterHouse, ann: FakeDevice
+) -> None:
+    house.enrol_totp(ann)
+    for number in range(9):
+        house.fresh_code_time()
+        request = house.ask(ann, "logs", group=f"g{number // 3}").view.request_id
+        with pytest.raises(Refused) as refused:
+            house.approve(request, ann, "totp", number=f"{number}99")
+        assert refused.value.state == "number_mismatch"
+    with pytest.raises(Refused) as refused:
+        house.ask(ann, "logs", group="fresh")
+    assert refused.value.state == "throttled"
+
+
+def only_bucket(number: int) -> str:
+    statement = {"Effect": "Allow", "Action": "s3:*", "Resource": f"arn:aws:s3:::b{number}"}
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
 
 def test_a53_a_no_is_remembered_for_the_same_call(house: MinterHouse, ann: FakeDevice) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import threading
 from functools import partial
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from borrow.minter.authority import Minter
 from borrow.minter.evidence import Proof
 from borrow.protocol.decision import (
     Evidence,
@@ -21,7 +23,7 @@ from borrow.protocol.decision import (
 )
 from borrow.protocol.errors import BorrowError, Refused, Untrusted
 from borrow.protocol.keys import PublicKeys
-from borrow_fakes.minting import ANN, BO, CY, DI, NUMBER, POLICY, MinterHouse
+from borrow_fakes.minting import ANN, BO, CY, DI, ISSUER, NUMBER, POLICY, MinterHouse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -287,6 +289,52 @@ def test_a65_after_the_end_of_pending_no_decision_changes_anything(
     assert house.minter.request(request).state == before
 
 
+def test_a65_a_yes_that_waited_for_its_turn_past_the_end_is_too_late(
+    house: MinterHouse, ann: FakeDevice
+) -> None:
+    """What counts is when the step happens, not when it came and had to queue."""
+    view = house.ask(ann, "click").view
+    came = threading.Event()
+
+    def clock() -> float:
+        came.set()
+        return house.clock()
+
+    minter = Minter(
+        house.db,
+        issuer=ISSUER,
+        keys=house.keys,
+        policy=lambda: house.policy,
+        driver=house.cloud,
+        clock=clock,
+    )
+    data = minter.new_statement(view.request_id, ANN, "approve")
+    proof = house.evidence("consent", ann, data)
+    said: list[str] = []
+
+    def say() -> None:
+        try:
+            outcome, _ = minter.accept_decision(
+                view.request_id, ANN, ann.client_id, "approve", statement=data, evidence=proof
+            )
+            said.append(outcome.view.state)
+        except BorrowError as exc:
+            said.append(exc.state)
+
+    busy = sqlite3.connect(house.db, isolation_level=None)
+    busy.execute("BEGIN IMMEDIATE")  # somebody else writes
+    came.clear()
+    late = threading.Thread(target=say)
+    late.start()
+    came.wait(0.2)
+    house.clock.set(view.pending_until)
+    busy.execute("ROLLBACK")
+    busy.close()
+    late.join(20)
+    minter.close()
+    assert said == ["wrong_state"]
+
+
 def test_a65_only_the_device_or_a_revocation_leaves_approved(
     house: MinterHouse, ann: FakeDevice, bo: FakeDevice
 ) -> None:
@@ -386,7 +434,7 @@ def test_a57_the_third_wrong_number_cancels_the_request(
         attempt = partial(house.approve, request, ann, "totp", number=number)
         assert state_of(attempt) == "number_mismatch"
     assert house.minter.request(request).state == "cancelled"
-    assert [change.kind for change in house.minter.sweep()] == ["request_cancelled"]
+    assert [change.kind for change in house.minter.sweep()][-1] == "request_cancelled"
     house.fresh_code_time()
     assert state_of(lambda: house.approve(request, ann, "totp")) == "wrong_state"
 

@@ -162,6 +162,10 @@ def test_unfreezing_takes_another_person_and_brings_nothing_back(
     for by in (ANN, "Ann@Example.COM", ""):
         with pytest.raises(Refused):
             house.minter.unfreeze(ann.client_id, by)
+    for spelt in (f" {ANN}", f"{ANN}\u200b", "x", "stranger@example.org"):
+        with pytest.raises(Misconfigured):
+            house.minter.unfreeze(ann.client_id, spelt)
+    assert house.minter.devices()[0].state == "frozen"
     house.minter.unfreeze(ann.client_id, DI)
     assert house.minter.devices()[0].state == "active"
     assert house.minter.grant(grant.grant_id).state == "revoked"

@@ -295,3 +295,11 @@ def lock(house: MinterHouse, device: FakeDevice, secret: str) -> None:
     for _ in range(5):
         wrong = wrong_code(house, secret)
         state_of(partial(house.approve, request, device, "totp", code=wrong))
+
+
+def test_new_codes_are_told_to_their_person(house: MinterHouse, ann: FakeDevice) -> None:
+    """Another authenticator is news on every device of its owner: a thief's would be silent."""
+    house.minter.sweep()
+    house.enrol_totp(ann)
+    told = [(change.kind, change.person) for change in house.minter.sweep()]
+    assert told == [("totp_active", ANN)]

@@ -2,7 +2,8 @@
 
 1. the device is active, and one of its registered keys signed exactly this (`protocol.request`)
 2. its `jti` was not seen before (replay)
-3. an equal request that is pending, approved or has a live grant is joined
+3. an equal request that is pending, approved or has a live grant is joined, if the policy would
+   give `asked`, by the way it comes, the same
 4. the policy decides; an extension must be judged by the rule of the grant it extends
 5. a person who was asked too often, or said no just now, is not asked again
 
@@ -18,9 +19,16 @@ from sqlalchemy import insert, select
 
 from borrow.minter import decisions, grants, requests, schema, session_policy
 from borrow.minter.fatigue import earlier_denials, refuse_tiring
-from borrow.minter.records import Request, grant_from, load_grant, load_request, request_from
+from borrow.minter.records import (
+    Request,
+    grant_from,
+    load_grant,
+    load_request,
+    request_from,
+    yes_methods,
+)
 from borrow.minter.store import Keep
-from borrow.minter.verdicts import judge, refused, role_of
+from borrow.minter.verdicts import judge, may_join, refused, role_of
 from borrow.policy.model import AskPeers, AskSelf, Auto, NeedsMore, Refuse
 from borrow.protocol.errors import Needs, Refused, Untrusted
 from borrow.protocol.ids import ENTROPY_BYTES, RequestId, new_request_id
@@ -28,6 +36,8 @@ from borrow.protocol.jose import SKEW
 from borrow.protocol.lifecycle import GrantState, RequestState
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from borrow.minter.port import Device
     from borrow.minter.records import Grant
     from borrow.minter.secret_files import MinterSecrets
@@ -48,7 +58,7 @@ def accept(
     """The request that now stands for `signed`, and whether it was there before."""
     asked = signed.request
     _use_once(step, asked)
-    equal = _equal_request(step, asked)
+    equal = _joined(step, policy, asked)
     if equal is not None:
         step.leaf(
             "request.join",
@@ -95,29 +105,47 @@ def _use_once(step: Step, asked: RequestObject) -> None:
     )
 
 
-def _equal_request(step: Step, asked: RequestObject) -> Request | None:
-    """The open request, or the one behind the live grant, that `asked` asks for once more."""
+def _joined(step: Step, policy: Policy, asked: RequestObject) -> Request | None:
+    """The equal request that `asked` attaches to, if there is one that it may share."""
+    role = policy.roles.get(asked.role.identifier)
+    if role is None:
+        return None
+    for found in _equal_requests(step, asked, shared=role.share == "device"):
+        pending = found.state is RequestState.PENDING
+        given = found.factors if pending else yes_methods(step, found.request_id)
+        if may_join(policy, asked, found, given):
+            return found
+    return None
+
+
+def _equal_requests(step: Step, asked: RequestObject, *, shared: bool) -> Iterator[Request]:
+    """Those behind live grants, then the open ones, that `asked` asks for once more.
+
+    `shared`: by the policy of now; a grant is shared within the device only if it was so then too.
+    """
     table = schema.requests
+    mine = table.c.group == asked.group
     same = (
         (table.c.client_id == asked.client_id)
         & (table.c.role == asked.role.identifier)
         & (table.c.arn == asked.role.arn)
         & (table.c.session_policy == asked.role.session_policy)
-        & ((table.c.share == "device") | (table.c.group == asked.group))
+        & ((table.c.share == "device") | mine if shared else mine)
     )
     live = schema.grants
     held = select(table).join(live, live.c.request_id == table.c.request_id)
     held = held.where(same, live.c.state == GrantState.ACTIVE, live.c.expires_at > step.now)
     if asked.extends:  # a repeated extension finds its own grant, not the one it extends
         held = held.where(table.c.extends == asked.extends)
-    rows = step.all(held.order_by(live.c.opened_at.desc()))
-    if not rows:
-        waits = select(table).where(
-            same, table.c.extends == asked.extends, table.c.state.in_(_OPEN)
-        )
-        rows = step.all(waits.order_by(table.c.asked_at))
-    found = [requests.due(step, request_from(row)) for row in rows]
-    return next((r for r in found if r.state in (*_OPEN, RequestState.REDEEMED)), None)
+    waits = select(table).where(same, table.c.extends == asked.extends, table.c.state.in_(_OPEN))
+    rows = [
+        *step.all(held.order_by(live.c.opened_at.desc())),
+        *step.all(waits.order_by(table.c.asked_at)),
+    ]
+    for row in rows:
+        found = requests.due(step, request_from(row))
+        if found.state in (*_OPEN, RequestState.REDEEMED):
+            yield found
 
 
 def _judged(step: Step, policy: Policy, signed: SignedRequest, device: Device) -> Request:

@@ -136,8 +136,10 @@ class Minter:
         return tuple(step.changes)
 
     def unfreeze(self, client_id: str, by: str) -> tuple[Change, ...]:
+        # A name that is nobody's could be the owner in another spelling.
+        name = devices.known_person(self._policy(), by) if by else by
         with self._step() as step:
-            suspension.unfreeze(step, load_device(step, client_id), by=canonical(by))
+            suspension.unfreeze(step, load_device(step, client_id), by=name)
         return tuple(step.changes)
 
     # Requests
@@ -314,6 +316,8 @@ class Minter:
         with self._step() as step:
             device = active_device(step, client_id)
             totp.confirm(step, device, self._keys.enc, enrolment_id, sealed_code)
+            step.change(devices.changed("totp_active", device, device.owner))
+            step.hold_changes()
 
     def totp_active(self, person: str) -> bool:
         with self._read() as reader:
@@ -352,7 +356,7 @@ class Minter:
         suspension.report(step, policy, subject, person, issuer=self._issuer, keys=self._keys)
 
     def _step(self) -> AbstractContextManager[Step]:
-        return self._store.step(self._clock())
+        return self._store.step(self._clock)
 
     def _read(self) -> AbstractContextManager[Reader]:
         return self._store.read(self._clock())

@@ -18,7 +18,7 @@ from borrow.minter.evidence import Proof
 from borrow.minter.records import Request, active_device, decisions_on, load_request
 from borrow.minter.requests import MINTER
 from borrow.minter.store import Keep, people_of
-from borrow.minter.verdicts import still_allowed
+from borrow.minter.verdicts import still_allowed, still_decides
 from borrow.protocol.decision import (
     CHOICES,
     Choice,
@@ -182,11 +182,17 @@ def approve(
             state="factor",
             request=request.request_id,
         )
+    if not still_decides(policy, request, said.approver):
+        raise Refused(
+            "the policy does not ask you about this any more",
+            state="not_a_decider",
+            request=request.request_id,
+        )
     proof = witness.verify(step, request, said.evidence, said.statement)
     if request.number_match:
         _compare_numbers(step, request, statement)
     proof = witness.confirm(step, proof)
-    if refusal := still_allowed(policy, request):
+    if refusal := still_allowed(policy, request, [said.evidence.kind]):
         requests.move(step, request, RequestEvent.REVOKE, by=MINTER, why=refusal.message)
         raise Keep(refusal)
     record = _record(step, request, statement, said.statement, proof, keys)

@@ -114,4 +114,4 @@ def _used_twice(step: Step, invitation: Row[Any]) -> Refused:
 def _kid_of(token: str) -> str:
     header = parse_object(from_b64url(token.split(".")[0], "token header"), "token header")
     kid = header.get("kid")
-    return kid if isinstance(kid, str) else ""
+    return kid if isinstance(kid, str) and kid.isascii() else ""  # a thumbprint always is

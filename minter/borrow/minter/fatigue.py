@@ -1,4 +1,8 @@
-"""When a person is not asked again: after three prompts for nothing, and right after a no."""
+"""When a person is not asked again: after three prompts for nothing, and right after a no.
+
+What a device names (its caller group, its session policy) cannot get around it: a prompt that still
+waits counts too, and so does, up to a higher number, whatever one device asked for one role.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import func, select
 
 from borrow.minter import schema
+from borrow.minter.decisions import MAX_WRONG_NUMBERS
 from borrow.protocol.errors import Refused
 from borrow.protocol.lifecycle import RequestState
 
@@ -16,10 +21,12 @@ if TYPE_CHECKING:
 
 PROMPTS = 3  # denied or unanswered, for one role and caller group …
 PROMPT_WINDOW = 600.0  # … within so many seconds
+MOST_ASKED = 20  # without a yes in that time, for one role by one device, whatever its groups
 DENIAL_LASTS = 900.0  # seconds an SDK call is refused from memory
 DENIAL_SHOWN = 86_400.0  # seconds an approver is told of an earlier no
 _DELIBERATE = ("cli", "tray")  # a person typed it: asking again is their right
 _FOR_NOTHING = (RequestState.DENIED, RequestState.EXPIRED)
+_ANSWERED_YES = (RequestState.APPROVED, RequestState.REDEEMED, RequestState.LAPSED)
 
 
 def refuse_tiring(reader: Reader, asked: RequestObject) -> None:
@@ -30,13 +37,22 @@ def refuse_tiring(reader: Reader, asked: RequestObject) -> None:
         & (table.c.role == asked.role.identifier)
         & (table.c.arn == asked.role.arn)
     )
-    recent = (
+    since = reader.now - PROMPT_WINDOW
+    in_vain = table.c.state.in_(_FOR_NOTHING) & (table.c.ended_at > since)
+    waits = (table.c.state == RequestState.PENDING) & (table.c.pending_until > reader.now)
+    guessed = (table.c.wrong_numbers >= MAX_WRONG_NUMBERS) & (table.c.ended_at > since)
+    tiring = same & (((table.c.group == asked.group) & (in_vain | waits)) | guessed)
+    unanswered = (
         same
-        & (table.c.group == asked.group)
-        & table.c.state.in_(_FOR_NOTHING)
-        & (table.c.ended_at > reader.now - PROMPT_WINDOW)
+        & (table.c.mode != "auto")
+        & table.c.state.not_in(_ANSWERED_YES)
+        & (table.c.asked_at > since)
     )
-    if reader.count(select(func.count()).select_from(table).where(recent)) >= PROMPTS:
+    count = select(func.count()).select_from(table)
+    if (
+        reader.count(count.where(tiring)) >= PROMPTS
+        or reader.count(count.where(unanswered)) >= MOST_ASKED
+    ):
         raise Refused(
             f"{PROMPTS} requests for {asked.role.identifier!r} were denied or not answered",
             hint="wait ten minutes, or ask an approver what they need",

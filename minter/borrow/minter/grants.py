@@ -21,6 +21,7 @@ from borrow.minter.records import (
     load_request,
     not_this,
     request_from,
+    yes_methods,
 )
 from borrow.minter.requests import MINTER
 from borrow.minter.store import Keep
@@ -60,7 +61,7 @@ def open_grant(step: Step, policy: Policy, request_id: str, client_id: str) -> t
         return _resumed(step, request), True
     if request.state is not RequestState.APPROVED:
         raise Keep(_not_approved(request))
-    if refusal := still_allowed(policy, request):
+    if refusal := still_allowed(policy, request, yes_methods(step, request.request_id)):
         requests.move(step, request, RequestEvent.REVOKE, by=MINTER, why=refusal.message)
         raise Keep(refusal)
     return _opened(step, request), False

@@ -22,9 +22,10 @@ from borrow.minter.records import (
     load_grant,
     load_request,
     not_this,
+    yes_methods,
 )
 from borrow.minter.store import Keep
-from borrow.minter.verdicts import still_allowed
+from borrow.minter.verdicts import rule_now, still_allowed
 from borrow.protocol.credentials import AwsCredentials, SealedFor
 from borrow.protocol.errors import Refused, Unavailable
 from borrow.protocol.lifecycle import GrantState
@@ -63,7 +64,7 @@ def begin(step: Step, policy: Policy, grant_id: str, client_id: str) -> Begun:
     if grant.state is not GrantState.ACTIVE or int(grant.expires_at) <= step.now:
         raise Keep(grants.over(grant))
     request = load_request(step, grant.request_id)
-    if refusal := still_allowed(policy, request):
+    if refusal := still_allowed(policy, request, yes_methods(step, request.request_id)):
         step.leaf("mint.refused", grant.person, grant=grant_id, state=refusal.state)
         raise Keep(refusal)
     _leaf(step, "mint.begin", grant, arn=request.arn)
@@ -76,7 +77,7 @@ def begin(step: Step, policy: Policy, grant_id: str, client_id: str) -> Begun:
 
 def _order(step: Step, policy: Policy, grant: Grant, request: Request) -> tuple[Target, GrantFacts]:
     role = policy.roles[request.role]
-    now_ruled = next((rule for rule in policy.rules if rule.id == request.rule), None)
+    now_ruled = rule_now(policy, request)
     mint_seconds, deny_iam = request.mint_seconds, request.deny_iam
     if now_ruled is not None:  # as with everything after acceptance, a policy can only tighten
         mint_seconds = min(mint_seconds, now_ruled.mint_seconds)

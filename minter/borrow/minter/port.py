@@ -139,7 +139,7 @@ class Change:
 
     `kind`: request_denied, request_expired, request_lapsed, request_cancelled, request_revoked,
     grant_opened, grant_resumed, grant_expired, grant_released, grant_revoked, device_frozen,
-    device_removed, device_added.
+    device_removed, device_added, totp_active (a person has new one-time codes).
     """
 
     kind: str

@@ -200,6 +200,12 @@ def decisions_on(reader: Reader, request_id: str) -> list[Decision]:
     return [Decision(row.approver, row.decision, row.method, row.seconds) for row in rows]
 
 
+def yes_methods(reader: Reader, request_id: str) -> tuple[str, ...]:
+    """How each yes was proven, each way once."""
+    yes = (d.method for d in decisions_on(reader, request_id) if d.decision == "approve")
+    return tuple(dict.fromkeys(yes))
+
+
 def request_view(reader: Reader, request: Request) -> RequestView:
     return RequestView(
         request_id=request.request_id,

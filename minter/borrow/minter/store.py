@@ -149,11 +149,15 @@ class Store:
             raise
 
     @contextmanager
-    def step(self, now: float) -> Iterator[Step]:
-        """A transaction that commits if the block ends, or raises `Keep`; else nothing happened."""
+    def step(self, clock: Callable[[], float]) -> Iterator[Step]:
+        """A transaction that commits if the block ends, or raises `Keep`; else nothing happened.
+
+        Its moment is read once the database is ours: what waited for its turn is judged by the time
+        at which it happens, not by the one at which it came.
+        """
         kept: BorrowError | None = None
         with self._my_turn(), _translated(NOT_WRITTEN), self._writer.begin() as conn:
-            step = Step(conn, now, self._entropy)
+            step = Step(conn, clock(), self._entropy)
             before = step.head
             try:
                 yield step

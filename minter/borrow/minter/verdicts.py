@@ -1,7 +1,8 @@
 """Asking the policy: at acceptance, and again before a yes counts, a grant opens or a key is made.
 
 Rule and evidence are fixed when a request is accepted. Later the policy of the moment can only take
-away: a deny, a role that went or points elsewhere. Length and budget were judged already.
+away: a deny, a role that went or points elsewhere, a rule that wants more than was given. Length
+and budget were judged already.
 """
 
 from __future__ import annotations
@@ -11,15 +12,17 @@ from typing import TYPE_CHECKING
 from sqlalchemy import func, select
 
 from borrow.minter import schema
-from borrow.policy.decide import budget_window, decide
-from borrow.policy.model import Ask, Policy, Refuse, Verdict
+from borrow.policy.decide import budget_window, decide, who_says_yes
+from borrow.policy.model import DEVICE, Ask, AskPeers, AskSelf, Auto, Policy, Refuse, Verdict
 from borrow.protocol.errors import Refused, Untrusted
 from borrow.protocol.lifecycle import RequestState
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from borrow.minter.records import Request
     from borrow.minter.store import Reader
-    from borrow.policy.model import Role
+    from borrow.policy.model import Role, Rule
     from borrow.protocol.request import AwsRole, RequestObject
 
 _GIVEN = (RequestState.APPROVED, RequestState.REDEEMED)
@@ -64,8 +67,11 @@ def refused(verdict: Refuse) -> Refused:
     return Refused(verdict.why, hint=verdict.hint, state=verdict.state)
 
 
-def still_allowed(policy: Policy, request: Request) -> Refused | None:
-    """Why the policy of this moment forbids what `request` was given, or None."""
+def still_allowed(policy: Policy, request: Request, given: Collection[str]) -> Refused | None:
+    """Why the policy of this moment forbids what `request` was given, or None.
+
+    `given` is how each yes was proven (`policy` for its own).
+    """
     role = policy.roles.get(request.role)
     if role is None or role.arn != request.arn:
         return Refused(
@@ -73,23 +79,75 @@ def still_allowed(policy: Policy, request: Request) -> Refused | None:
             state="unknown_role",
             request=request.request_id,
         )
-    verdict = decide(
-        policy,
-        Ask(
-            user=request.person,
-            role=request.role,
-            seconds=0,
-            reason=request.justification,
-            ticket=request.ticket,
-            via=request.via,
-            agent=request.agent,
-        ),
-    )
-    if isinstance(verdict, Refuse):
+    said = _said_now(policy, request)
+    if isinstance(said, Refuse):
+        return Refused(said.why, hint=said.hint, state=said.state, request=request.request_id)
+    if not _is_enough(said, given):
         return Refused(
-            verdict.why, hint=verdict.hint, state=verdict.state, request=request.request_id
+            f"the policy now wants more for {request.role!r} than was given",
+            hint="ask again",
+            state="policy",
+            request=request.request_id,
         )
     return None
+
+
+def still_decides(policy: Policy, request: Request, approver: str) -> bool:
+    """Whether a yes of `approver`, who was asked, counts by the policy of this moment."""
+    said = _said_now(policy, request)
+    return not isinstance(said, AskPeers) or approver in said.pool
+
+
+def may_join(policy: Policy, asked: RequestObject, found: Request, given: Collection[str]) -> bool:
+    """Whether `asked`, by the way it comes now, would be given what `found` was given or waits for.
+
+    A join never widens: an agent does not get what its person clicked for, nor IMDS a role that is
+    not for it.
+    """
+    role = policy.roles.get(found.role)
+    if role is None or role.arn != found.arn:
+        return False
+    said = _said_now(policy, found, via=asked.via, agent=asked.agent)
+    return not isinstance(said, Refuse) and _is_enough(said, given)
+
+
+def rule_now(policy: Policy, request: Request) -> Rule | None:
+    """The rule of `request` as it is now; if it went, the one that decides in its place."""
+    for rule in policy.rules:
+        if rule.id == request.rule:
+            return rule
+    said = _said_now(policy, request)
+    return None if isinstance(said, Refuse) else said.rule
+
+
+def _said_now(
+    policy: Policy, request: Request, *, via: str = "", agent: str | None = None
+) -> Auto | AskSelf | AskPeers | Refuse:
+    """What the policy says to `request` again; what it required was given at acceptance."""
+    ask = Ask(
+        user=request.person,
+        role=request.role,
+        seconds=0,
+        reason=request.justification,
+        ticket=request.ticket,
+        via=via or request.via,
+        agent=request.agent if agent is None else agent,
+    )
+    verdict = decide(policy, ask)
+    if isinstance(verdict, Auto | AskSelf | AskPeers | Refuse):
+        return verdict
+    return who_says_yes(verdict.rule, policy.roles[request.role], ask)
+
+
+def _is_enough(said: Auto | AskSelf | AskPeers, given: Collection[str]) -> bool:
+    """Whether what was given would do now. Another person's yes also does where one's own would."""
+    match said:
+        case Auto():
+            return True
+        case AskSelf():
+            return all(kind == DEVICE or kind in said.factors for kind in given)
+        case AskPeers():
+            return all(kind == DEVICE for kind in given)
 
 
 def _spent(reader: Reader, policy: Policy, person: str) -> dict[str, int]:
