@@ -152,6 +152,27 @@ def test_run_asks_for_what_the_rule_needs_before_the_command_starts(solo: Home) 
         assert (code, "started" in shown) == (0, True)
 
 
+def test_run_asks_for_what_is_missing_alone_and_takes_no_bare_enter(solo: Home) -> None:
+    reason = ("-m", "the pager went off")
+    with terminal(solo, "run", "ticketed", *reason, "--", "echo", "started") as child:
+        child.expect(r"ticket \(must match .*\): ")
+        assert "reason (" not in str(child.before)
+        for typed in ("", "INC-42"):
+            child.sendline(typed)
+        code, shown = ended(child)
+        assert (code, "started" in shown) == (0, True)
+
+
+def test_a_reason_that_will_not_do_is_told_with_the_line_that_would(solo: Home) -> None:
+    with terminal(solo, "ask", "ticketed") as child:
+        for typed in ("short", "x"):
+            child.expect(r"\): ")
+            child.sendline(typed)
+        code, shown = ended(child)
+    assert code == 2
+    assert "hint: borrow ask ticketed -m REASON --ticket TICKET" in shown
+
+
 def test_a_role_table_is_drawn_for_eyes(solo: Home) -> None:
     with terminal(solo, "roles", "prod") as child:
         code, shown = ended(child)

@@ -40,8 +40,19 @@ def test_ones_own_yes_is_asked_for_where_it_can_be_given() -> None:
     assert typed.what_to_do() == "number 123: for you to type where you say yes"
     assert typed.line(NOW) == "waiting for your yes: borrow approve r-1, 15m left"
     away = Waiting("prod").told(mine | {"match": False, "factors": ["passkey"]})
-    assert away.what_to_do() == "number 123: shown where you say yes"
+    assert away.what_to_do() == ""
     assert away.line(NOW) == "waiting for your yes on your other device, 15m left"
+
+
+@pytest.mark.parametrize("width", [1, 20, 30, 40, 60, 200])
+def test_a_short_row_keeps_the_time_and_cuts_no_command_in_half(width: int) -> None:
+    mine = Waiting("prod", "r-" + "1" * 26, mode="self", expires_at=NOW + 900)
+    others = Waiting("prod").told(EVENT)
+    for waiting in (mine, others):
+        row = waiting.line(NOW, width)
+        assert len(row) < max(width, 12)
+        assert row.endswith("15m left")
+        assert "borrow approve" not in row or waiting.request in row
 
 
 def test_seen_looking_and_the_usual_wait_show_as_they_come() -> None:

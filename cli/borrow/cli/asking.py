@@ -64,6 +64,9 @@ def converse(client: Control, path: str, body: dict[str, Any], *, line: str, as_
         except Needs as exc:
             body = body | ask_for(exc, without=f"{line} {needed_options(exc.fields)}")
         return asking.run(body)
+    except Needs as exc:
+        exc.hint = exc.hint or f"{line} {needed_options(exc.fields)}"
+        raise
     except Refused as exc:
         from borrow.cli.catalogue import with_suggestions
 
@@ -157,6 +160,8 @@ class Asking:
         say.line(waiting.head())
         if todo := waiting.what_to_do():
             say.line(todo)
+        if waiting.mode == "self" and waiting.request and waiting.can_be_given_here():
+            say.note(f"say yes: borrow approve {waiting.request}")
         say.note(f"wait for it: borrow ask {waiting.role} --wait")
 
     def _interrupted(self) -> int:

@@ -82,5 +82,7 @@ def ask_for(needs: Needs, *, without: str) -> dict[str, str]:
         if name not in _QUESTIONS:
             raise Needs(needs.message, fields=needs.fields, hint="update borrow") from None
         told = f" ({say.text_of(rule)})" if rule else ""
-        answers[name] = say.ask(f"{_QUESTIONS[name]}{told}", without=without)
+        answers[name] = ""
+        while not answers[name]:  # a bare Enter gives nothing; Ctrl-C leaves
+            answers[name] = say.ask(f"{_QUESTIONS[name]}{told}", without=without)
     return answers

@@ -63,7 +63,11 @@ def _asks(asks: Sequence[dict[str, Any]]) -> None:
         say.line("you asked for")
     from borrow.cli.options import needed_options
 
+    listed = set()
     for ask in asks:
+        if (known := ask.get("request")) and known in listed:
+            continue  # one question, joined from several terminals
+        listed.add(known)
         role, request, number = (say.text_of(ask.get(key)) for key in ("role", "request", "number"))
         whom = say.people(ask.get("asked"))
         waits = f"waits for a yes{f' of {whom}' if whom else ''}"
@@ -73,7 +77,8 @@ def _asks(asks: Sequence[dict[str, Any]]) -> None:
             wanted = " and ".join(f"a {name}" for name in names) or "more"
             say.line(f"  {role}  needs {wanted} first: borrow ask {role} {needed_options(names)}")
             continue
-        say.line(f"  {role}  {waits}{f'  number {number}' if number else ''}  {request}")
+        typed = bool(number) and (ask.get("mode") != "self" or ask.get("match") is not False)
+        say.line(f"  {role}  {waits}{f'  number {number}' if typed else ''}  {request}")
 
 
 def _inbox(waiting: Sequence[dict[str, Any]]) -> None:

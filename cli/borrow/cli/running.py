@@ -186,12 +186,13 @@ def _asked_first(
 
     Where nobody is, the command's first call waits until `borrow ask ROLE -m …` has said it.
     """
-    if not isinstance(needs, dict) or not needs or any(given.values()) or not say.can_ask():
+    wants = needs if isinstance(needs, dict) else {}
+    fields = {str(name): str(rule) for name, rule in wants.items() if not given.get(str(name))}
+    if not fields or not say.can_ask():
         return {}
     held = client.get("/v1/status").get("grants")
     if isinstance(held, list) and any(isinstance(g, dict) and g.get("role") == role for g in held):
         return {}
-    fields = {str(name): str(rule) for name, rule in needs.items()}
     wanted = Needs(f"{role} needs {' and '.join(fields)}", fields=fields)
     return ask_for(wanted, without=f"borrow run {role} {needed_options(fields)} -- COMMAND")
 

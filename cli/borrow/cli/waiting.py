@@ -82,23 +82,34 @@ class Waiting:
         if not self.number:
             return ""
         if self.mode == "self":
-            todo = "for you to type where you say yes" if self.match else "shown where you say yes"
-            return f"number {self.number}: {todo}"
+            # Without a match it is typed nowhere, and shown nowhere else in this mode.
+            return f"number {self.number}: for you to type where you say yes" if self.match else ""
         words = f", words {self.words}" if self.words else ""
         return f"number {self.number}{words}: they see the same"
 
-    def line(self, now: float) -> str:
-        parts = [f"{self.trouble}, trying again" if self.trouble else self._who()]
-        if self.usual:
-            parts.append(f"usually {show_duration(round(self.usual) or 1)}")
-        if self.expires_at:
-            parts.append(f"{say.left(self.expires_at - now)} left")
-        return ", ".join(part for part in parts if part)
+    def line(self, now: float, width: int = 0) -> str:
+        """The line as it stands at `now`; on a terminal of `width` columns it fits into one row."""
+        told = f"{self.trouble}, trying again" if self.trouble else ""
+        left = f"{say.left(self.expires_at - now)} left" if self.expires_at else ""
+        usual = f"usually {show_duration(round(self.usual) or 1)}" if self.usual else ""
+        text = ", ".join(part for part in (told or self._who(), usual, left) if part)
+        if not width or len(text) < width:
+            return text
+        # The row is short: half a command helps nobody, and the request's id stands above.
+        text, end = told or self._who(brief=True), f", {left}" if left else ""
+        room = max(1, width - 1 - len(end))
+        return (text if len(text) <= room else text[: room - 1] + "…") + end
 
-    def _who(self) -> str:
+    def can_be_given_here(self) -> bool:
+        """One's own yes, by this machine's command line."""
+        return not self.factors or bool(_HERE.intersection(self.factors))
+
+    def _who(self, *, brief: bool = False) -> str:
         if self.mode == "self":
             asked = "waiting for your yes"
-            here = not self.factors or _HERE.intersection(self.factors)
+            here = self.can_be_given_here()
+            if brief and here:
+                return asked
             hint = f": borrow approve {self.request}" if self.request and not self.seen else ""
             return asked + (hint if here else " on your other device")
         whom = _listed(self.asked)
@@ -146,18 +157,15 @@ class Line:
         self._titled = False
 
     def show(self, waiting: Waiting, now: float) -> None:
-        text = waiting.line(now)
         if self._moves:
-            self._draw(text)
+            self._draw(waiting.line(now, shutil.get_terminal_size().columns))
             self._title(f"… {waiting.role}")
         elif (stable := waiting.line(0).split(", ")[0]) != self._last:
             self._last = stable
             say.note(stable)
 
     def _draw(self, text: str) -> None:
-        width = shutil.get_terminal_size().columns
-        cut = text if len(text) < width else text[: max(1, width - 2)] + "…"
-        sys.stderr.write(f"\r\x1b[2K{say.dim(cut)}")
+        sys.stderr.write(f"\r\x1b[2K{say.dim(text)}")
         sys.stderr.flush()
 
     def _title(self, text: str) -> None:
