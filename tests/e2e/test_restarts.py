@@ -116,7 +116,6 @@ class Scene:
     """A workstation, and something of it that dies and comes back."""
 
     home: Home
-    cloud: StandInProcess
     die: Callable[[], None]
     holds: bool  # the daemon lives through it, so a call that waits must as well
     refusable: str  # a role for one no: it is remembered, and must not meet another test
@@ -139,6 +138,8 @@ class Scene:
 
     def give_back(self) -> None:
         """The next test asks anew."""
+        for ask in self.home.asks():
+            self.home.control("POST", "/v1/return", {"request": ask["request"]})
         self.home.control("POST", "/v1/return", {"all": True})
         kinds = ("grant.open", "grant.released")
 
@@ -181,19 +182,21 @@ def restarted_home(one: Home) -> None:
 
 
 @pytest.fixture(params=["solo", "server", "daemon"])
-def scene(request: pytest.FixtureRequest, cloud: StandInProcess) -> Iterator[Scene]:
-    made = a_scene(request, cloud, request.param)
-    yield made
-    made.give_back()
+def scene(request: pytest.FixtureRequest) -> Scene:
+    return a_scene(request, request.param)
 
 
-def a_scene(request: pytest.FixtureRequest, cloud: StandInProcess, victim: str) -> Scene:
+def a_scene(request: pytest.FixtureRequest, victim: str) -> Scene:
+    """Of "solo", "server" or "daemon"; at the test's end it has given back what it took."""
     if victim == "solo":
         one: Home = request.getfixturevalue("lasting_solo")
-        return Scene(one, cloud, lambda: restarted_home(one), holds=False, refusable="short")
-    server, one = request.getfixturevalue("lasting_team")
-    die = (lambda: restarted(server)) if victim == "server" else (lambda: restarted_home(one))
-    return Scene(one, cloud, die, holds=victim == "server", refusable=f"no-{victim}")
+        made = Scene(one, lambda: restarted_home(one), holds=False, refusable="short")
+    else:
+        server, one = request.getfixturevalue("lasting_team")
+        die = (lambda: restarted(server)) if victim == "server" else (lambda: restarted_home(one))
+        made = Scene(one, die, holds=victim == "server", refusable=f"no-{victim}")
+    request.addfinalizer(made.give_back)
+    return made
 
 
 # -- each step -------------------------------------------------------------------------------------
@@ -290,10 +293,10 @@ def test_killed_while_credentials_are_cached(scene: Scene, cloud: StandInProcess
 
 
 def test_what_another_person_saw_and_said_outlives_the_server(
-    lasting_team: tuple[Server, Home], cloud: StandInProcess
+    request: pytest.FixtureRequest, lasting_team: tuple[Server, Home], cloud: StandInProcess
 ) -> None:
+    scene = a_scene(request, "server")
     server, ann = lasting_team
-    scene = Scene(ann, cloud, lambda: restarted(server), holds=True, refusable="")
     with home() as bo:
         join(server, bo, BO).start()
         oracle = Oracle(ann, cloud)
@@ -312,7 +315,6 @@ def test_what_another_person_saw_and_said_outlives_the_server(
         waiting = bo.control("GET", "/v1/inbox").body["decisions"]
         assert [each["request"] for each in waiting if each["state"] == "pending"] == []
         oracle.check()
-    scene.give_back()
 
 
 # -- any moment ------------------------------------------------------------------------------------
@@ -348,8 +350,9 @@ class Person:
                         self.acknowledged.append(request)
 
     def open(self) -> list[str]:
-        asks = self._home.control("GET", "/v1/status").body.get("asks", [])
-        return [ask["request"] for ask in asks if ask.get("request") and ask["state"] == "pending"]
+        """What the approver waits for. (The daemon hears of a yes by its next poll only.)"""
+        listed = self._home.control("GET", "/v1/inbox").body.get("decisions", [])
+        return [one["request"] for one in listed if one["state"] == "pending"]
 
 
 @pytest.mark.parametrize("victims", [("solo",), ("server", "daemon")], ids=["solo", "team"])
@@ -359,7 +362,7 @@ def test_killed_at_any_moment(
 ) -> None:
     """The person is in the middle of the yes in some rounds, and away in the others."""
     chosen = random.Random(417)
-    scenes = [a_scene(request, cloud, victim) for victim in victims]
+    scenes = [a_scene(request, victim) for victim in victims]
     first = scenes[0]
     oracle, person = Oracle(first.home, cloud), Person(first.home)
     for number in range(ROUNDS):
@@ -368,6 +371,7 @@ def test_killed_at_any_moment(
         with person.answering(after=patience):
             time.sleep(chosen.uniform(0.1, 1.5))
             chosen.choice(scenes).die()
+        assert first.home.control("GET", "/v1/inbox").status == 200
         assert not set(person.acknowledged) & set(person.open()), "a yes was asked for again"
         child.kill()
     child = first.call()
@@ -375,4 +379,3 @@ def test_killed_at_any_moment(
         succeeds(child)
     assert len(set(person.acknowledged)) <= 1
     oracle.check()
-    first.give_back()
