@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import stat
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from borrow.cli import group
 from borrow_fakes.lab import BORROW, finish, wait_for
 from borrow_fakes.solo_mode import ME, refused_with
 
@@ -388,3 +390,46 @@ def test_what_a_waiting_program_needs_first_is_told_with_every_option(solo: Home
     assert "needs a reason and a ticket first: " in line
     assert line.endswith("borrow ask ticketed -m REASON --ticket TICKET")
     child.kill()
+
+
+@pytest.mark.parametrize("words", [("roles",), ("--json",), ("--help",), ("audit", "export")])
+def test_a_reader_who_left_is_no_error(solo: Home, words: tuple[str, ...]) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [BORROW, *words], env=solo.env, stdout=write, stderr=subprocess.PIPE, check=False
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_full_disk_behind_stdout_is_said_and_is_no_crash(solo: Home) -> None:
+    with open("/dev/full", "wb") as full:  # noqa: PTH123  a device, not a file
+        done = subprocess.run(
+            [BORROW, "roles"], env=solo.env, stdout=full, stderr=subprocess.PIPE, check=False
+        )
+    assert done.returncode == 4
+    assert b"cannot write: no space left on device" in done.stderr
+    assert not list(solo.state.glob("crash-*"))
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_the_null_device(solo: Home, closed: str) -> None:
+    """Else a file of ours gets the number, and what is meant for eyes is written into it."""
+    for words, code in (("roles", 0), ("frobnicate", 2), ("run dev-read -- true", 0)):
+        done = subprocess.run(
+            ["/bin/sh", "-c", f"{BORROW} {words} {closed}"],
+            env=solo.env,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == code, (words, closed, done)
+        assert "internal" not in done.stderr
+        if "2>" in closed:
+            assert "error" not in done.stdout + done.stderr
+
+
+def test_completion_offers_no_name_that_a_shell_would_act_on() -> None:
+    hostile = ["dev;id", "dev$(id)", "dev x", "dev\x1b[2J", "dev`id`", "dév", "dev\nx", "dev-1_.x"]
+    assert [item.value for item in group.completions(hostile, "d")] == ["dev-1_.x"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -44,6 +45,7 @@ WRONG = {
     "env prod-admin --shell tcsh": "borrow env ROLE",
     "daemon restart": "borrow daemon start",
     "daemon frobnicate": "borrow daemon logs|start|status|stop",
+    "--frobnicate": "`borrow --help` lists the commands",
     "policy": "borrow policy check|explain|test",
     "keys ad --sealed": "borrow keys add --sealed",
     "imds use": "borrow imds use ROLE",
@@ -96,9 +98,18 @@ def test_a_hint_never_acts_on_the_terminal(capsys: pytest.CaptureFixture[str]) -
     assert "\x1b" not in capsys.readouterr().err
 
 
-def test_json_gives_the_same_error_as_a_document(capsys: pytest.CaptureFixture[str]) -> None:
-    import json
+def test_a_json_document_never_acts_on_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    from borrow.cli import say
 
+    hostile = {"reason": "\x1b]0;x\x07 \x9b31m \u202e \u2066 \u2028", "name": "ü"}
+    say.document(hostile)
+    told = capsys.readouterr().out
+    assert told.isascii()
+    assert all(line.isprintable() for line in told.splitlines())
+    assert json.loads(told) == hostile
+
+
+def test_json_gives_the_same_error_as_a_document(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["ask", "--json"]) == errors.USAGE
     told = capsys.readouterr()
     assert json.loads(told.out)["error"]["hint"] == "borrow ask ROLE"

@@ -16,6 +16,7 @@ Its traceback, without text and locals, goes to a private file in the state dire
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import traceback
@@ -114,7 +115,8 @@ def error_json(error: BorrowError) -> dict[str, Any]:
 
 def tell(error: BorrowError, stream: TextIO | None = None) -> None:
     """The two lines. `stream` is stderr unless given."""
-    print(*error_lines(error), sep="\n", file=stream or sys.stderr, flush=True)
+    with contextlib.suppress(OSError):  # nowhere to write: the exit code still tells
+        print(*error_lines(error), sep="\n", file=stream or sys.stderr, flush=True)
 
 
 def internal(exc: BaseException, crashes: Path | None, *, now: float) -> BorrowError:
@@ -145,8 +147,6 @@ def crash_lines(exc: BaseException) -> Iterator[str]:
 
 def write_crash(exc: BaseException, folder: Path, *, now: float) -> None:
     """A 0600 file `crash-<unix seconds>-<pid>.txt`; failing to write it is no second error."""
-    import contextlib
-
     name = f"crash-{int(now)}-{os.getpid()}.txt"
     with contextlib.suppress(OSError):
         for old in sorted(folder.glob("crash-*.txt"))[: -MAX_CRASHES + 1]:

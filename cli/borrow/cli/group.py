@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from typing_extensions import override as override  # re-exported
 else:  # Python 3.11 has no typing.override, and typing_extensions costs what click costs
@@ -63,8 +64,37 @@ COMMANDS: Final[dict[str, Entry]] = {
 ALIASES: Final = {"done": "return"}
 
 
+class ReaderLeft(Exception):
+    """Nobody reads our output any more (`| head -1`), and that is fine."""
+
+
+@contextmanager
+def _reader_may_leave() -> Iterator[None]:
+    """Told before click sees it, which would make a failure of it."""
+    try:
+        yield
+    except BrokenPipeError as exc:
+        raise ReaderLeft from exc
+
+
 class BorrowGroup(click.Group):
     """Loads commands from `COMMANDS` and writes the help in blocks."""
+
+    @override
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **more: Any,
+    ) -> click.Context:
+        with _reader_may_leave():
+            return super().make_context(info_name, args, parent, **more)
+
+    @override
+    def invoke(self, ctx: click.Context) -> Any:
+        with _reader_may_leave():
+            return super().invoke(ctx)
 
     @override
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -108,9 +138,15 @@ class BorrowGroup(click.Group):
 def completions(
     names: Sequence[str], incomplete: str
 ) -> list[click.shell_completion.CompletionItem]:
+    """Shells put these into the line as they are: a name with more than plain letters is none."""
     from click.shell_completion import CompletionItem
 
-    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+    plain = (name for name in names if name.isascii() and set("._-").issuperset(_marks(name)))
+    return [CompletionItem(name) for name in plain if name.startswith(incomplete)]
+
+
+def _marks(name: str) -> set[str]:
+    return {char for char in name if not char.isalnum()}
 
 
 @click.group(

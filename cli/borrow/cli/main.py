@@ -6,6 +6,7 @@ imported: some SDKs run it for every call.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -17,10 +18,21 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """The console script."""
+    _open_streams()
     argv = sys.argv[1:]
     if argv[:1] == ["credential"] and not {"-h", "--help"} & set(argv):
         sys.exit(_credential(argv[1:]))
     sys.exit(run(argv))
+
+
+def _open_streams() -> None:
+    """The null device for each standard stream that came closed (`>&-`).
+
+    Else the next file that is opened gets its number, and what is meant for eyes is written there.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
 
 
 def _credential(argv: Sequence[str]) -> int:
@@ -36,6 +48,14 @@ def _credential(argv: Sequence[str]) -> int:
             start(home)
     except BorrowError as exc:
         return _failed(exc, argv)
+    except KeyboardInterrupt:
+        from borrow.cli import errors
+
+        return errors.INTERRUPTED
+    except Exception as exc:  # noqa: BLE001  as in `run`
+        from borrow.cli import errors
+
+        return _failed(errors.internal(exc, _crashes(), now=_now()), argv)
     return credential_process.main(list(argv))
 
 
@@ -44,8 +64,8 @@ def run(argv: Sequence[str]) -> int:
     import click
 
     from borrow.cli import errors
-    from borrow.cli.group import borrow
-    from borrow.protocol.errors import BorrowError
+    from borrow.cli.group import ReaderLeft, borrow
+    from borrow.protocol.errors import BorrowError, Unavailable
 
     try:
         done = borrow.main(args=list(argv), prog_name="borrow", standalone_mode=False)
@@ -60,13 +80,26 @@ def run(argv: Sequence[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         print(file=sys.stderr)
         return errors.INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our output left. Python would complain once more while closing stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except ReaderLeft:
+        _drop_output()
         return errors.OK
+    except OSError as exc:
+        if exc.errno not in _NO_ROOM:
+            return _failed(errors.internal(exc, _crashes(), now=_now()), argv)
+        _drop_output()
+        why = os.strerror(exc.errno).lower()
+        return _failed(Unavailable(f"cannot write: {why}", hint="is there room? df -h"), [])
     except Exception as exc:  # noqa: BLE001  the last resort: one line, and no secret in it
         return _failed(errors.internal(exc, _crashes(), now=_now()), argv)
     return done if isinstance(done, int) else errors.OK
+
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+
+
+def _drop_output() -> None:
+    """Python would complain once more about what it could not write, while closing stdout."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _failed(error: Exception, argv: Sequence[str]) -> int:

@@ -37,7 +37,8 @@ def note(text: str) -> None:
 
 
 def document(value: Any) -> None:
-    print(json.dumps(value, indent=2, ensure_ascii=False), flush=True)
+    """Pure ASCII: C1 and bidi characters, which JSON allows, would act on a terminal."""
+    print(json.dumps(value, indent=2, ensure_ascii=True), flush=True)
 
 
 def is_terminal(stream: TextIO) -> bool:

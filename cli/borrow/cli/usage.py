@@ -193,6 +193,8 @@ def _usage(error: click.UsageError) -> str:
     """The command's own shape, such as `borrow extend ROLE DURATION`."""
     if error.ctx is None:
         return "borrow --help"
+    if error.ctx.parent is None:
+        return "`borrow --help` lists the commands"
     if names := _subcommands(error):
         return f"{error.ctx.command_path} {'|'.join(names)}"
     pieces = error.ctx.command.collect_usage_pieces(error.ctx)
