@@ -84,6 +84,47 @@ def test_a_secret_file_open_to_others_is_refused(stopped: Home, name: str) -> No
     assert name in error
     assert hint.startswith("chmod 600")
     assert snapshot(stopped.state) == before
+    found = json.loads(stopped.borrow("doctor", "--json", ok=False).stdout)
+    assert not found["ok"]
+    assert any(name in each["message"] for each in found["findings"])
+
+
+@pytest.mark.parametrize(
+    ("name", "planted"),
+    [
+        ("daemon.log", "link"),
+        ("daemon.log", "folder"),
+        ("daemon.err", "link"),
+        ("daemon.err", "folder"),
+        ("daemon.err", "pipe"),
+    ],
+)
+def test_what_is_planted_in_place_of_a_log_is_not_written_to(
+    stopped: Home, name: str, planted: str
+) -> None:
+    path, victim = stopped.state / name, stopped.root / "victim"
+    path.unlink(missing_ok=True)
+    match planted:
+        case "link":
+            path.symlink_to(victim)
+        case "pipe":
+            os.mkfifo(path, 0o600)
+        case _:
+            path.mkdir()
+    error, _ = refused_with(stopped.borrow("roles", ok=False), 1)
+    assert name in error
+    assert not victim.exists()
+    found = json.loads(stopped.borrow("doctor", "--json", ok=False).stdout)["findings"]
+    assert any(name in each["message"] for each in found)
+
+
+def test_a_state_directory_that_cannot_be_told_is_named_and_is_no_crash(fresh: Home) -> None:
+    long = str(fresh.root / ("x" * 300))
+    for line in ("roles", "setup --yes", "setup --dry-run", "doctor"):
+        done = fresh.borrow(*line.split(), ok=False, env={"BORROW_STATE_DIR": long})
+        assert done.returncode in (1, 4)
+        assert "cannot use " in done.stderr + done.stdout
+        assert "internal" not in done.stderr
 
 
 def test_a_taken_port_is_said_and_not_evaded(stopped: Home) -> None:

@@ -5,6 +5,8 @@ Collecting the facts (files, sockets, the approver) is `doctor`'s; nothing here 
 
 from __future__ import annotations
 
+import shlex
+import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -12,7 +14,9 @@ from borrow.cli.client import NOT_RUNNING
 from borrow.cli.environment import CREDENTIAL_VARIABLES, LOOPBACK
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from borrow.protocol.errors import BorrowError
 
@@ -42,6 +46,30 @@ class Finding:
     def as_dict(self) -> dict[str, str]:
         told = {"level": self.level, "what": self.what, "message": self.told}
         return told | ({"hint": self.hint} if self.hint else {})
+
+
+def private(path: Path, seen: os.stat_result, uid: int) -> Iterator[Finding]:
+    """A file of the state directory that others may read, or that is none of ours."""
+    mode = stat.S_IMODE(seen.st_mode)
+    quoted = shlex.quote(str(path))
+    if not stat.S_ISREG(seen.st_mode):
+        yield Finding(
+            "error",
+            "modes",
+            f"{path} is a link or no regular file",
+            f"move it away: ls -l {quoted}",
+        )
+    elif seen.st_uid != uid:
+        yield Finding(
+            "error",
+            "modes",
+            f"{path} belongs to uid {seen.st_uid}, not to you (uid {uid})",
+            "move it away",
+        )
+    elif mode & 0o077:
+        yield Finding(
+            "error", "modes", f"{path} is open to others (mode {mode:04o})", f"chmod 600 {quoted}"
+        )
 
 
 def environment(variables: Mapping[str, str]) -> Iterator[Finding]:

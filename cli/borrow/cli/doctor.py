@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from borrow.cli.home import Home
 
+_PRIVATE = ("*.json", "*.sealed", "*.db", "*.lock", "daemon.log", "daemon.err")
 WITHIN = 10.0  # seconds for the approver's answer
 
 
@@ -72,14 +73,18 @@ def _findings() -> Iterator[Finding]:
 
 def _files(home: Home) -> Iterator[Finding]:
     """Private files that others can read, and a policy that is not in use."""
-    from borrow.daemon.places import read_private
+    from borrow.cli.cloud import parse_cloud, read_toml
+    from borrow.cli.home import is_there
 
-    for path in sorted(home.state.path.glob("*.json")):
-        try:
-            read_private(path)
-        except Misconfigured as exc:
-            yield Finding("error", "modes", exc.message, exc.hint)
-    if home.policy.exists():
+    for path in sorted(home.state.path.iterdir()):
+        if not any(path.match(pattern) for pattern in _PRIVATE):
+            continue
+        yield from checks.private(path, path.lstat(), os.getuid())
+    try:
+        parse_cloud(read_toml(home.cloud), home.cloud.name)
+    except Misconfigured as exc:
+        yield Finding("error", "cloud", exc.message, exc.hint)
+    if is_there(home.policy):
         from borrow.cli.policyfile import passing, read_policy
 
         try:

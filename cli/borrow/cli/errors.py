@@ -123,6 +123,12 @@ def internal(exc: BaseException, crashes: Path | None, *, now: float) -> BorrowE
     """What an uncaught exception becomes; writes the crash file if there is a place for it."""
     if crashes is not None:
         write_crash(exc, crashes, now=now)
+    if isinstance(exc, OSError) and isinstance(exc.filename, str) and exc.strerror:
+        # The system's own words about a path: what a person can act on, and nothing that was read.
+        return Unavailable(
+            f"cannot use {exc.filename}: {exc.strerror.lower()}",
+            hint="check who owns it, whether it is what it should be, and whether there is room",
+        )
     return BorrowError(f"internal error ({type(exc).__name__})", hint=DOCTOR)
 
 

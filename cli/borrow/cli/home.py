@@ -95,6 +95,17 @@ class Home:
         raise Misconfigured(f"{self.state / CONFIG} has no known mode", hint="allowed: solo, team")
 
 
+def is_there(path: Path) -> bool:
+    """Whether something is at `path`. Where that cannot be told, yes: using it says why."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
 def default_path(environment: Mapping[str, str]) -> Path:
     return default_state_dir(environment, Path.home())
 
@@ -102,7 +113,7 @@ def default_path(environment: Mapping[str, str]) -> Path:
 def open_home(environment: Mapping[str, str] = os.environ, *, create: bool = False) -> Home:
     """The user's Home. Without `create`, a missing one is Misconfigured and stays missing."""
     path = default_path(environment)
-    if not create and not path.exists():
+    if not create and not is_there(path):
         raise Misconfigured("borrow is not set up here", hint=SET_UP, state="not_set_up")
     state = StateDir.open(path, create=create)
     return Home(state, _runtime(state.path, environment))

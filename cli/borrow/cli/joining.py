@@ -40,13 +40,13 @@ def join(url: str, *, name: str, yes: bool, as_json: bool) -> None:
     Compare the words with the person who invited you: then nobody stands in between. With `-`
     the line is read from stdin, where no other program of this machine sees its key.
     """
-    from borrow.cli.home import default_path, open_home
+    from borrow.cli.home import default_path, is_there, open_home
     from borrow.protocol.enrolment import read_invitation
     from borrow.protocol.keys import thumbprint_words
 
     invitation = read_invitation(sys.stdin.readline() if url == "-" else url)
     path = default_path(os.environ)
-    if path.exists():
+    if is_there(path):
         _refuse_enrolled(open_home())
     _check_pins(invitation)
     words = {

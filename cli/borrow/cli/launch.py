@@ -61,13 +61,7 @@ def start(home: Home) -> bool:
 
 def _spawn(argv: list[str], home: Home) -> subprocess.Popen[bytes]:
     """The process. What it prints goes to a file of its own, begun anew."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
-    try:
-        handle = os.open(home.last_words, flags, 0o600)
-    except OSError as exc:
-        raise Misconfigured(
-            f"cannot write {home.last_words}: {exc.strerror}", hint="check who owns the file"
-        ) from exc
+    handle = _opened(home.last_words, os.O_WRONLY | os.O_TRUNC | os.O_NONBLOCK)
     with os.fdopen(handle, "wb") as printed:
         return subprocess.Popen(  # noqa: S603  our own interpreter and module
             argv,
@@ -78,6 +72,17 @@ def _spawn(argv: list[str], home: Home) -> subprocess.Popen[bytes]:
             env=_environment(home),
             start_new_session=True,
         )
+
+
+def _opened(path: Path, flags: int) -> int:
+    """A file of ours that is made if it is missing; a link or a pipe in its place is refused."""
+    try:
+        return os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as exc:
+        raise Misconfigured(
+            f"cannot write {path}: {(exc.strerror or 'failed').lower()}",
+            hint="move it away, if it is no plain file of yours",
+        ) from exc
 
 
 def _environment(home: Home) -> dict[str, str]:
@@ -144,8 +149,7 @@ def stop(home: Home) -> bool:
 
 @contextlib.contextmanager
 def _one_at_a_time(home: Home) -> Iterator[None]:
-    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-    handle = os.open(home.runtime / "start.lock", flags, 0o600)
+    handle = _opened(home.runtime / "start.lock", os.O_RDWR)
     until = time.monotonic() + START_WITHIN
     try:
         while True:

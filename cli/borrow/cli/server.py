@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from borrow.cli.cloud import CloudSettings, parse_cloud, read_toml
+from borrow.cli.home import is_there
 from borrow.daemon.places import StateDir, runtime_dir, socket_path
 from borrow.protocol.errors import Misconfigured
 
@@ -75,7 +76,7 @@ def default_folder(environment: Mapping[str, str]) -> Path:
 
 def open_server(environment: Mapping[str, str] = os.environ, *, create: bool = False) -> ServerHome:
     path = default_folder(environment)
-    if not create and not (path / SETTINGS).exists():
+    if not create and not is_there(path / SETTINGS):
         raise Misconfigured(
             f"there is no server in {path}", hint="borrow server init --issuer URL --admin PERSON"
         )

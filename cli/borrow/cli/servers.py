@@ -52,6 +52,7 @@ def init(*, issuer: str, person: str, port: int | None, driver: str, as_json: bo
     import json
     from urllib.parse import urlsplit
 
+    from borrow.cli.home import is_there
     from borrow.cli.keyfiles import load_or_make
     from borrow.cli.server import DEFAULT_PORT, check_issuer, default_folder, open_server
     from borrow.daemon.places import write_private
@@ -62,13 +63,13 @@ def init(*, issuer: str, person: str, port: int | None, driver: str, as_json: bo
     check_issuer(issuer, "the issuer")
     policy = starter_policy(person)
     folder = default_folder(os.environ)
-    if (folder / "server.toml").exists():
+    if is_there(folder / "server.toml"):
         raise Misconfigured(
             f"there is a server in {folder} already", hint="BORROW_SERVER_DIR names another folder"
         )
     home = open_server(create=True)
     listens = port or urlsplit(issuer).port or DEFAULT_PORT
-    if not home.policy.exists():
+    if not is_there(home.policy):
         write_private(home.policy, policy.encode())
     load_or_make(home.folder.path)
     text = _SETTINGS.format(issuer=json.dumps(issuer), port=listens, driver=json.dumps(driver))

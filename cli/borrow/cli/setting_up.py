@@ -43,11 +43,11 @@ def setup(*, yes: bool, dry_run: bool, no_totp: bool, as_json: bool) -> None:
     from borrow.cli.home import default_path, open_home
 
     path = default_path(os.environ)
+    _refuse_team(path)
     steps = _steps(path)
     if dry_run:
         _tell_plan(path, steps, as_json=as_json)
         return
-    _refuse_team(path)
     if not yes and steps:
         _tell_plan(path, steps, as_json=False)
         if not say.confirm("go ahead?", without="borrow setup --yes"):
@@ -71,13 +71,13 @@ def setup(*, yes: bool, dry_run: bool, no_totp: bool, as_json: bool) -> None:
 
 
 def _steps(path: Path) -> list[str]:
-    from borrow.cli.home import CLOUD, CONFIG, POLICY
+    from borrow.cli.home import CLOUD, CONFIG, POLICY, is_there
 
-    out = [] if path.exists() else [f"make {path}, closed to others"]
+    out = [] if is_there(path) else [f"make {path}, closed to others"]
     for name, what in ((POLICY, "a policy without roles"), (CLOUD, "the cloud's settings")):
-        if not (path / name).exists():
+        if not is_there(path / name):
             out.append(f"write {path / name}: {what}")
-    if not (path / CONFIG).exists():
+    if not is_there(path / CONFIG):
         out.append("make keys, and enrol this machine as yours")
     return out
 
@@ -93,10 +93,10 @@ def _tell_plan(path: Path, steps: list[str], *, as_json: bool) -> None:
 
 
 def _refuse_team(path: Path) -> None:
-    from borrow.cli.home import open_home
+    from borrow.cli.home import is_there, open_home
     from borrow.protocol.errors import Misconfigured
 
-    if not path.exists():
+    if not is_there(path):
         return
     home = open_home()
     if home.is_set_up and home.mode() == "team":
@@ -107,17 +107,17 @@ def _refuse_team(path: Path) -> None:
 
 
 def _write(home: Home) -> None:
-    from borrow.cli.home import CONFIG
+    from borrow.cli.home import CONFIG, is_there
     from borrow.cli.solo import person
     from borrow.daemon.config import DaemonConfig, save_config
     from borrow.daemon.places import write_private
     from borrow.policy.starter import starter_policy
 
-    if not home.policy.exists():
+    if not is_there(home.policy):
         write_private(home.policy, starter_policy(person()).encode())
-    if not home.cloud.exists():
+    if not is_there(home.cloud):
         write_private(home.cloud, _CLOUD.encode())
-    if not (home.state / CONFIG).exists():
+    if not is_there(home.state / CONFIG):
         save_config(home.state, DaemonConfig(mode="solo", person=person()))
 
 
