@@ -5,6 +5,7 @@ Nothing here changes anything, so one approver serves the whole module.
 
 from __future__ import annotations
 
+import gzip
 import json
 import secrets
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from borrow.protocol.jose import sign
 from borrow.protocol.keys import new_key, thumbprint
 from borrow.protocol.oauth import GRANT_CLIENT_CREDENTIALS
 from borrow.protocol.request import sign_request
+from borrow.protocol.strict import b64url
 from borrow_fakes.clock import Clock
 from borrow_fakes.front_desk import ANN, BEA, FrontDesk
 
@@ -237,6 +239,49 @@ async def test_a_request_of_another_time_is_told_both_times(ann: Client, clock: 
 @pytest.mark.parametrize("extra", ["scope", "login_hint", "binding_message", "acr_values"])
 async def test_anything_beside_the_request_is_refused(ann: Client, extra: str) -> None:
     answer = await ann.form("/bc-authorize", request=ann.signed("dev-read"), **{extra: "x"})
+    assert (answer.status, answer.error) == (400, "invalid_request")
+
+
+async def test_a_body_in_disguise_is_refused(ann: Client) -> None:
+    """A small body that becomes a large one is measured as the large one."""
+    body = gzip.compress(b"a" * (8 << 20))
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    answer = await ann.send("POST", "/register", data=body, headers=headers)
+    assert (answer.status, answer.state) == (413, "body_too_large")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "[" * 60_000, '{"a":' * 9_000 + "1" + "}" * 9_000, '{"software_statement":1e999}',
+        '{"software_statement":' + "9" * 5_000 + "}", "\xff", "null", '"x"',
+        '{"software_statement":"\\ud800"}', '{"software_statement":"a","software_statement":"b"}',
+    ],
+)  # fmt: skip
+async def test_json_of_another_kind_is_refused_without_an_echo(ann: Client, body: str) -> None:
+    headers = {"Content-Type": "application/json"}
+    answer = await ann.send("POST", "/register", data=body.encode("latin-1"), headers=headers)
+    assert (answer.status, answer.error) == (400, "invalid_request")
+    assert body[:20] not in json.dumps(answer.body)
+
+
+async def test_text_that_no_database_can_hold_is_refused_and_no_failure_of_ours(
+    ann: Client,
+) -> None:
+    """Half a surrogate pair is a JSON string, and no UTF-8."""
+    auth = {"client_assertion_type": TYPE_URN, "grant_type": GRANT_CLIENT_CREDENTIALS}
+    claims = claims_of(ann, jti="\ud800" * 22)
+    assertion = sign(claims, ann.device.sig, TYP)
+    answer = await ann.send(
+        "POST", "/token", data=auth | {"client_assertion": assertion, "scope": "events"}
+    )
+    assert (answer.status, answer.error) == (401, "invalid_client")
+    polls: tuple[dict[str, Any], ...] = ({"ack": ["\ud800"]}, {"setErrs": {"\ud800": {}}})
+    for poll in polls:
+        answer = await ann.post("/events", poll | {"returnImmediately": True}, scope="events")
+        assert (answer.status, answer.error) == (400, "invalid_request")
+    header = b64url(json.dumps({"alg": "ES256", "kid": "\ud800"}).encode())
+    answer = await ann.send("POST", "/register", json={"software_statement": f"{header}.e30.e30"})
     assert (answer.status, answer.error) == (400, "invalid_request")
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
 from borrow.minter.authority import Minter
-from borrow.minter.inprocess import InProcessMinter
+from borrow.minter.inprocess import MINTS, InProcessMinter
 from borrow.protocol.errors import Refused
 from borrow_fakes.minting import ANN, BO
 
@@ -55,6 +57,33 @@ async def test_a_request_goes_all_the_way(house: MinterHouse, ann: FakeDevice) -
     assert await port.release(grant.grant_id, ann.client_id)
     assert await port.revoke(grant.grant_id, BO, "") == ()
     assert await port.sweep() == ()
+
+
+async def test_a_cloud_that_hangs_does_not_hold_up_a_revocation(
+    house: MinterHouse, ann: FakeDevice
+) -> None:
+    """More mints than threads wait for the cloud, and the grant they are for still ends at once."""
+    port, answers, begun = InProcessMinter(house.minter), threading.Event(), threading.Semaphore(0)
+
+    def hang() -> None:
+        begun.release()
+        answers.wait(20)
+
+    house.cloud.during = hang
+    grant = house.granted(ann)
+    mints = [
+        asyncio.ensure_future(port.mint(grant.grant_id, ann.client_id)) for _ in range(2 * MINTS)
+    ]
+    try:
+        async with asyncio.timeout(10):
+            for _ in range(MINTS):
+                await asyncio.to_thread(begun.acquire)
+            assert await port.revoke(grant.grant_id, BO, "")
+    finally:
+        answers.set()
+        ends = await asyncio.gather(*mints, return_exceptions=True)
+    assert all(isinstance(end, Refused) and end.state == "grant_exhausted" for end in ends)
+    assert len(house.cloud.calls) == MINTS
 
 
 async def test_refusals_come_through(house: MinterHouse, ann: FakeDevice) -> None:

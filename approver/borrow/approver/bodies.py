@@ -6,9 +6,11 @@ Sizes are bounded by the application (`client_max_size`); all that is odd raises
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
+from borrow.approver.desk import DESK
 from borrow.protocol.errors import Refused, Untrusted
 from borrow.protocol.ids import kind_of
 from borrow.protocol.strict import parse_object
@@ -74,7 +76,12 @@ async def _body(request: web.Request, media_type: str) -> bytes:
     charset = (request.charset or "utf-8").lower()
     if request.content_type != media_type or charset not in ("utf-8", "utf8"):
         raise Untrusted(f"the body is not {media_type}", state="media_type")
-    return await request.read()
+    try:
+        # One that trickles would hold its connection for ever.
+        async with asyncio.timeout(request.app[DESK].settings.body_within):
+            return await request.read()
+    except TimeoutError:
+        raise Untrusted("the body did not come in time", state="body_too_slow") from None
 
 
 def _pairs(raw: bytes, what: str) -> dict[str, str]:

@@ -57,6 +57,7 @@ STATUS_OF_STATE: Final = {
     "altered": 409,
     "statement_expired": 409,
     "number_mismatch": 409,
+    "body_too_slow": 408,
     "body_too_large": 413,
     "media_type": 415,
     "throttled": 429,

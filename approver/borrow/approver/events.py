@@ -85,13 +85,18 @@ def read_poll(body: dict[str, Any]) -> Poll:
     if not isinstance(acks, list) or not isinstance(errors, dict):
         raise _malformed()
     every = [*acks, *errors]
-    if len(every) > MOST_ACKS or not all(isinstance(jti, str) and len(jti) <= 128 for jti in every):
+    if len(every) > MOST_ACKS or not all(_is_jti(jti) for jti in every):
         raise _malformed()
     if not isinstance(at_once, bool) or not isinstance(most, int) or isinstance(most, bool):
         raise _malformed()
     if most < 0:
         raise _malformed()
     return Poll(tuple(every), at_once, min(most, MOST_EVENTS))
+
+
+def _is_jti(jti: object) -> bool:
+    """Whether it can be one of ours."""
+    return isinstance(jti, str) and len(jti) <= 128 and jti.isascii()
 
 
 def _malformed() -> Untrusted:

@@ -20,8 +20,10 @@ async def register(request: web.Request) -> web.Response:
     statement = Members(await json_object(request), "registration").text(
         "software_statement", limit=16_384
     )
-    device, changes = await desk.minter.register(statement)
-    desk.devices.forget()
+    try:
+        device, changes = await desk.minter.register(statement)
+    finally:  # also after a refusal: a second use removes the first device
+        desk.devices.forget()
     await desk.notices.publish(changes)
     answer = {
         "client_id": device.client_id,

@@ -19,6 +19,7 @@ from borrow.approver.errors import constant
 from borrow.protocol.errors import Misconfigured
 
 if TYPE_CHECKING:
+    import asyncio
     import ssl as tls
     from collections.abc import AsyncIterator
     from pathlib import Path
@@ -33,11 +34,23 @@ else:
 logger = logging.getLogger(__name__)
 
 KEEPALIVE: Final = 75.0  # seconds; longer than a long poll, far below aiohttp's hour
+HEAD_WITHIN: Final = 15.0  # seconds for a new connection to say what it wants; then it is cut
 SHUTDOWN: Final = 5.0  # seconds for calls under way; long polls have ended before
 
 
 class _QuietHandler(web.RequestHandler):
-    __slots__ = ()
+    __slots__ = ("head_within",)
+    head_within: float
+
+    @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._loop.call_later(self.head_within, self._cut_if_silent)
+
+    def _cut_if_silent(self) -> None:
+        """Of a head that never ends, aiohttp would wait for the rest as long as for a next call."""
+        if self._request_count == 0 and self.transport is not None:
+            self.force_close()
 
     @override
     def handle_error(
@@ -61,21 +74,25 @@ class _QuietHandler(web.RequestHandler):
 
 
 class _QuietServer(web.Server):
-    def __init__(self, plain: web.Server) -> None:
+    def __init__(self, plain: web.Server, head_within: float) -> None:
         super().__init__(plain.request_handler, request_factory=plain.request_factory)
+        self._head_within = head_within
         self._kwargs = plain._kwargs  # noqa: SLF001  aiohttp has no other way to choose the handler
 
     @override
     def __call__(self) -> web.RequestHandler:
-        return _QuietHandler(self, loop=self._loop, **self._kwargs)
+        handler = _QuietHandler(self, loop=self._loop, **self._kwargs)
+        handler.head_within = self._head_within
+        return handler
 
 
 class _QuietRunner(web.AppRunner):
-    __slots__ = ()
+    __slots__ = ("head_within",)
+    head_within: float
 
     @override
     async def _make_server(self) -> web.Server:
-        return _QuietServer(await super()._make_server())
+        return _QuietServer(await super()._make_server(), self.head_within)
 
 
 async def start(
@@ -85,6 +102,7 @@ async def start(
     host: str = "127.0.0.1",
     port: int = 0,
     ssl: tls.SSLContext | None = None,
+    head_within: float = HEAD_WITHIN,
 ) -> web.AppRunner:
     """Serve `app` until `runner.cleanup()`. `port` 0 takes a free one: see `port_of`.
 
@@ -96,6 +114,7 @@ async def start(
         keepalive_timeout=KEEPALIVE,
         shutdown_timeout=SHUTDOWN,
     )
+    runner.head_within = head_within
     await runner.setup()
     async with contextlib.AsyncExitStack() as undo:
         undo.push_async_callback(runner.cleanup)

@@ -31,6 +31,7 @@ class ApproverSettings:
     long_poll: float = LONG_POLL  # how long /token and /events may be held
     sweep_every: float = 1.0
     access_token_life: int = 300
+    body_within: float = 15.0  # for all of a body to come
     interval: int = 1  # CIBA: the least seconds between two polls; never below 1
     max_waits: int = 20_000  # held calls in all: ~10 KB each
     max_waits_each: int = 64  # held calls of one device; it needs one per pending request

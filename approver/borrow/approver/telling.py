@@ -41,6 +41,7 @@ _TEXT: Final = {
     "device_frozen": "a device of {person} was frozen",
     "device_removed": "a device of {person} was removed: its invitation was used twice",
     "device_added": "a device of {person} joined",
+    "totp_active": "{person} has new one-time codes",
 }
 
 

@@ -1,12 +1,14 @@
 """The minter's port as coroutines, for an approver in the same process (solo mode).
 
-Every method is the `Minter`'s own, run in a thread: SQLite and the cloud block.
+Every method is the `Minter`'s own, run in a thread: SQLite and the cloud block. Mints have threads
+of their own: a cloud that hangs must not keep a revocation or a question from being heard.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from borrow.minter.authority import Minter
@@ -27,9 +29,13 @@ if TYPE_CHECKING:
     from borrow.protocol.decision import Choice, Evidence
 
 
+MINTS: Final = 16  # calls to the cloud at a time; others wait for one of them to end
+
+
 class InProcessMinter:
     def __init__(self, minter: Minter) -> None:
         self._minter = minter
+        self._mints = ThreadPoolExecutor(MINTS, thread_name_prefix="mint")
 
     async def keys(self) -> MinterKeys:
         return self._minter.keys()
@@ -116,7 +122,8 @@ class InProcessMinter:
         return await asyncio.to_thread(self._minter.grants_for, client_id, person)
 
     async def mint(self, grant_id: str, client_id: str) -> Minted:
-        return await asyncio.to_thread(self._minter.mint, grant_id, client_id)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._mints, self._minter.mint, grant_id, client_id)
 
     async def release(self, grant_id: str, client_id: str) -> tuple[Change, ...]:
         return await asyncio.to_thread(self._minter.release, grant_id, client_id)

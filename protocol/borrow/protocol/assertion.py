@@ -53,6 +53,6 @@ def verify_assertion(token: str, keys: PublicKeys, *, issuer: str, now: float) -
         raise Untrusted("the client assertion's iss and sub differ")
     if claims.get("aud") != issuer:  # as a string: a list would let one token serve two servers
         raise Untrusted("the client assertion is for another server")
-    if not isinstance(jti, str) or not 8 <= len(jti) <= 128:
+    if not isinstance(jti, str) or not 8 <= len(jti) <= 128 or not jti.isprintable():
         raise Untrusted("the client assertion has no usable jti")
     return ClientAssertion(client_id, jti, claims["exp"])

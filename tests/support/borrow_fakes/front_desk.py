@@ -273,6 +273,7 @@ class FrontDesk:
     clock: Callable[[], float]
     webhooks: tuple[str, ...] = ()
     long_poll: float = 5.0
+    patience: float = 15.0  # seconds for a head, and for a body
     policy: str = POLICY
     port: int = 0
     a: ECKey = field(default_factory=new_key)
@@ -311,12 +312,13 @@ class FrontDesk:
             webhooks=self.webhooks,
             admins=lambda: policy.admins,
             long_poll=self.long_poll,
+            body_within=self.patience,
             sweep_every=0.1,
         )
         self.app = build_app(
             settings, minter=InProcessMinter(self.minter), signer=self.a, clock=self.clock
         )
-        runner = await start(self.app, port=self.port)
+        runner = await start(self.app, port=self.port, head_within=self.patience)
         self._stack.push_async_callback(runner.cleanup)
         assert port_of(runner) == self.port
         self.admin_socket = self.folder / "admin.sock"
