@@ -10,6 +10,7 @@ import shutil
 import socket
 import stat
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,7 +22,7 @@ from borrow_fakes.solo_mode import POLICY, refused_with, set_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
 
 Snapshot = dict[str, tuple[int, bytes]]
 
@@ -326,3 +327,22 @@ def test_output_into_a_closed_pipe_is_no_error(stopped: Home) -> None:
     )
     assert (done.returncode, done.stderr, done.stdout) == (0, "", "{")
     assert os.environ.get("BORROW_STATE_DIR") is None
+
+
+def test_no_code_of_the_project_comes_along_into_the_daemon(stopped: Home) -> None:
+    """A shell in a project often has PYTHONPATH set; the daemon outlives that shell."""
+    planted, mark = stopped.root / "project" / "aiohttp", stopped.root / "ran"
+    planted.mkdir(parents=True)
+    code = f"open({str(mark)!r}, 'w'); raise SystemExit"
+    (planted / "__init__.py").write_text(code)
+    env = {
+        "PYTHONPATH": str(planted.parent),
+        "PYTHONWARNINGS": "error",
+        "PYTHONASYNCIODEBUG": "1",
+        "AWS_SECRET_ACCESS_KEY": "canary",
+    }
+    assert stopped.borrow("roles", env=env).stderr == ""
+    assert not mark.exists()
+    given = Path(f"/proc/{stopped.daemon_pid()}/environ").read_bytes()
+    assert b"PYTHON" not in given
+    assert b"canary" not in given

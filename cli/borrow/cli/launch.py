@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -46,7 +47,7 @@ def running(home: Home) -> Control:
 def command(home: Home) -> list[str]:
     """The process that belongs to this home."""
     module = "borrow.cli.solo" if home.mode() == "solo" else "borrow.daemon"
-    return [sys.executable, "-m", module]
+    return [sys.executable, "-P", "-m", module]
 
 
 def start(home: Home) -> bool:
@@ -55,7 +56,9 @@ def start(home: Home) -> bool:
     with _one_at_a_time(home):
         if control(home).is_up():
             return False
-        _wait(home, _spawn(argv, home))
+        process = _spawn(argv, home)
+        _wait(home, process)
+        process.returncode = 0  # it outlives us, and Python is not to warn of that
     return True
 
 
@@ -91,8 +94,23 @@ def _environment(home: Home) -> dict[str, str]:
 
     dropped = {*CREDENTIAL_VARIABLES, *COMPANIONS, "AWS_CONTAINER_AUTHORIZATION_TOKEN"}
     dropped |= {"AWS_CONTAINER_CREDENTIALS_FULL_URI", "BORROW_ROLE", "BORROW_REASON"}
-    kept = {name: value for name, value in os.environ.items() if name not in dropped}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in dropped and not _is_python_setting(name, value)
+    }
     return kept | {"BORROW_STATE_DIR": str(home.state.path)}
+
+
+def _is_python_setting(name: str, value: str) -> bool:
+    """Of the project in whose shell the daemon was started: no code of it comes along.
+
+    PYTHONPATH stays where borrow itself is found by it.
+    """
+    if name != "PYTHONPATH":
+        return name.startswith("PYTHON") and name != "PYTHONHOME"
+    places = [os.path.realpath(entry) for entry in value.split(os.pathsep) if entry]
+    return not any(os.path.realpath(__file__).startswith(f"{place}{os.sep}") for place in places)
 
 
 def _wait(home: Home, process: subprocess.Popen[bytes]) -> None:
@@ -127,7 +145,10 @@ def _told_in(printed: Path, code: int) -> BorrowError:
     said = [text.removeprefix(_ERROR) for text in lines if text.startswith(_ERROR)]
     hints = [text.removeprefix(_HINT) for text in lines if text.startswith(_HINT)]
     if not said:
-        return Unavailable(f"the daemon ended with status {code}", hint="borrow daemon logs")
+        return Unavailable(
+            f"the daemon ended with status {code}",
+            hint=f"what it printed: cat {shlex.quote(str(printed))}",
+        )
     return Misconfigured(said[-1], hint=hints[-1] if hints else "borrow daemon logs")
 
 
