@@ -6,10 +6,19 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
+import botocore.session
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from borrow.cli.awsconfig import CREDENTIAL_KEYS, carry_over, default_keys, user_files, write
+from borrow.cli.awsconfig import (
+    CREDENTIAL_KEYS,
+    carry_over,
+    default_keys,
+    read,
+    user_files,
+    write,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,6 +76,26 @@ def test_a_nested_key_belongs_to_the_key_above_it() -> None:
     assert "role_arn = not a credential here" in carry_over(CONFIG, "")
     dropped = "[default]\ncredential_process = /bin/leak\n    --more secrets\nregion = x\n"
     assert "secrets" not in carry_over(dropped, "")
+
+
+def test_a_credential_is_no_nested_key_of_anything() -> None:
+    text = "[profile x]\nregion =\n  aws_secret_access_key = canary\ns3 =\n  max_queue_size = 1\n"
+    carried = carry_over(text, "")
+    assert "canary" not in carried
+    assert "  max_queue_size = 1" in carried
+
+
+@pytest.mark.parametrize("name", ["a b", "it's", "plain", "a.b@c", "é x"])
+def test_a_profile_with_any_name_is_found_again(name: str, tmp_path: Path) -> None:
+    """An unquoted name with a space stops botocore from reading the whole file."""
+    source = tmp_path / "source"
+    source.write_bytes(f'\ufeff[profile "{name}"]\r\nregion = eu-west-1\r\n'.encode())
+    written = tmp_path / "config"
+    written.write_text(carry_over(read(source), f"[{name}]\naws_access_key_id = canary\n"))
+    session = botocore.session.Session(
+        profile=name, session_vars={"config_file": (None, None, str(written), None)}
+    )
+    assert session.get_config_variable("region") == "eu-west-1"
 
 
 def test_the_active_profiles_settings_become_the_defaults() -> None:

@@ -40,6 +40,15 @@ def test_all_eight_credential_variables_are_gone_and_the_rest_stays() -> None:
     assert (after["EDITOR"], after["AWS_RETRY_MODE"]) == ("vi", "legacy")
 
 
+def test_a_services_own_token_is_gone_and_its_name_runs_nothing() -> None:
+    before = {"AWS_BEARER_TOKEN_BEDROCK": "canary", "AWS_BEARER_TOKEN_X;touch x": "y"}
+    change = changed(before)
+    assert "AWS_BEARER_TOKEN_BEDROCK" not in change.apply(before)
+    text = script(change, "bash", before)
+    assert "unset AWS_BEARER_TOKEN_BEDROCK\n" in text
+    assert "touch" not in text
+
+
 def test_the_endpoint_and_its_companions_are_set() -> None:
     put = changed({}).put
     assert put["AWS_CONTAINER_CREDENTIALS_FULL_URI"] == LEASE.url

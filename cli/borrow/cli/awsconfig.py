@@ -48,6 +48,10 @@ CREDENTIAL_KEYS: Final = frozenset(
         "web_identity_token_file",
     }
 )
+# Nowhere a setting, whatever they stand below.
+_SECRETS: Final = frozenset(
+    {"aws_access_key_id", "aws_secret_access_key", "aws_session_token", "aws_security_token"}
+)
 _HEADER = re.compile(r"\s*\[([^\]\n]*)\]")
 _KEY = re.compile(r"([A-Za-z0-9_.-]+)\s*[=:]")
 _TOP = "made by borrow run: the profiles of your AWS configuration, without credentials"
@@ -83,7 +87,7 @@ def carry_over(config: str, credentials: str, active: str = "") -> str:
         default.keys |= profiles[active].keys
     lines = [f"# {_TOP}", *_written("default", default)]
     for name, section in profiles.items():
-        lines += _written(f"profile {name}", section)
+        lines += _written(f"profile {_quoted(name)}", section)
     for section in others:
         lines += _written(section.name, section)
     return "\n".join(lines) + "\n"
@@ -114,6 +118,12 @@ def _merge(into: _Section, section: _Section) -> None:
             into.keys.setdefault(key, lines)
 
 
+def _quoted(name: str) -> str:
+    """As SDKs read it: a name with anything but plain letters stands in quotes."""
+    mark = "'" if '"' in name else '"'
+    return name if re.fullmatch(r"[\w./@:+-]+", name) else f"{mark}{name}{mark}"
+
+
 def _written(header: str, section: _Section) -> Iterator[str]:
     yield f"[{header}]"
     for lines in section.keys.values():
@@ -133,8 +143,9 @@ def _sections(text: str) -> Iterator[_Section]:
         elif section is None or not line.strip() or line.lstrip()[0] in "#;":
             continue
         elif line[0].isspace():
-            if lines is not None:  # a nested key, such as those below `s3 =`
-                lines.append(line)
+            nested = _KEY.match(line.lstrip())
+            if lines is not None and not (nested and nested[1].lower() in _SECRETS):
+                lines.append(line)  # a nested key, such as those below `s3 =`
         elif key := _KEY.match(line):
             lines = section.keys.setdefault(key[1].lower(), [])
             lines[:] = [line]
@@ -171,7 +182,7 @@ def read(path: Path) -> str:
     """The text of `path`, or '' if there is none to be read."""
     try:
         with path.open("rb") as file:
-            return file.read(MAX_FILE).decode("utf-8", "replace")
+            return file.read(MAX_FILE).decode("utf-8-sig", "replace")
     except OSError:
         return ""
 

@@ -98,7 +98,16 @@ def borrowed(
     if lease.region and not has_region and not region_in(environment):
         put |= {"AWS_REGION": lease.region, "AWS_DEFAULT_REGION": lease.region}
     put |= dict(lease.monitor)
-    return Change(put, CREDENTIAL_VARIABLES + COMPANIONS + MONITORING)
+    return Change(put, CREDENTIAL_VARIABLES + COMPANIONS + MONITORING + _tokens(environment))
+
+
+def _tokens(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """One service's own bearer token (`AWS_BEARER_TOKEN_BEDROCK`) wins over any credentials.
+
+    A name that no shell takes cannot be unset by one, and no SDK looks for it.
+    """
+    found = (name for name in environment if name.startswith("AWS_BEARER_TOKEN_"))
+    return tuple(sorted(name for name in found if name.isascii() and name.isidentifier()))
 
 
 def region_in(environment: Mapping[str, str]) -> bool:
