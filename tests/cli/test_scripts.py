@@ -433,3 +433,23 @@ def test_closed_streams_are_the_null_device(solo: Home, closed: str) -> None:
 def test_completion_offers_no_name_that_a_shell_would_act_on() -> None:
     hostile = ["dev;id", "dev$(id)", "dev x", "dev\x1b[2J", "dev`id`", "dév", "dev\nx", "dev-1_.x"]
     assert [item.value for item in group.completions(hostile, "d")] == ["dev-1_.x"]
+
+
+def test_an_authenticator_is_replaced_with_a_code_of_the_old_one(solo: Home) -> None:
+    import pyotp
+
+    begun = solo.control("POST", "/v1/totp").body
+    old = pyotp.TOTP(begun["secret"])
+    path = f"/v1/totp/{begun['enrolment']}"
+    assert solo.control("POST", path, {"code": old.now()}).status == 200
+    assert solo.control("POST", "/v1/totp").status == 403
+    following = old.at(int(_seconds()) + old.interval)  # each code counts once
+    replaced = solo.control("POST", "/v1/totp", {"code": following})
+    assert replaced.status == 200
+    assert replaced.body["secret"] != begun["secret"]
+
+
+def _seconds() -> float:
+    import time
+
+    return time.time()  # noqa: TID251  as an app reads it

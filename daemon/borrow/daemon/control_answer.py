@@ -84,7 +84,9 @@ def _totp_routes(parts: Parts) -> list[Route]:
         body = Members(call.body, "request")
         old_code = body.text_or("code", limit=16)
         body.end()
-        sealed_old = await _sealed_code(parts, "", old_code) if old_code else ""
+        # Tied to our client id, which is what the minter compares for a replacement.
+        tied_to = parts.config.client_id
+        sealed_old = await _sealed_code(parts, tied_to, old_code) if old_code else ""
         answer = Members(await upstream.totp_begin(sealed_old), "answer")
         enrolment = answer.text("enrolment", limit=64)
         sealed = answer.text("sealed", limit=16_384)
