@@ -4,8 +4,10 @@ import asyncio
 import json
 import os
 import pty
+import shlex
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -111,6 +113,36 @@ os._exit(0)
         assert caller.session_alive(before.sid, 0)
         leader.stdin.close()
         asyncio.run(until(lambda: not caller.session_alive(before.sid, before.leader_start)))
+
+
+OUTSIDE = """
+import os, subprocess, sys, time
+from borrow.daemon import caller, procfs
+own = caller.session_of(os.getpid())
+assert procfs.stat_of(os.getpid()).session == 0, "this is no session from outside"
+def child(*more):
+    return subprocess.Popen(["sleep", "60"], **dict(more))
+one, other = child(), child(("start_new_session", True))
+assert caller.session_of(one.pid) == own, own
+assert caller.session_of(other.pid).sid == other.pid
+assert caller.session_alive(own.sid, own.leader_start)
+assert not caller.session_alive(own.sid, own.leader_start - 1)
+print(own.sid, own.leader_start > 0, repr(own.tty), caller.controlling_tty(own))
+"""
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_session_from_outside_of_the_pid_namespace_is_named_by_its_topmost_process(
+    terminal: bool,
+) -> None:
+    """As `docker exec` and a CI job have it: the kernel says session 0. It has no terminal."""
+    need(lacking("unshare"), "apt-get install --no-install-recommends util-linux")
+    need(None if os.geteuid() == 0 else "a pid namespace needs root", "sudo make test")
+    inside = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", OUTSIDE]
+    if terminal:
+        inside = ["script", "-qec", shlex.join(inside), "/dev/null"]
+    done = subprocess.run(inside, capture_output=True, text=True, check=False, timeout=30)
+    assert (done.returncode, done.stdout.split()) == (0, ["1", "True", "''", "None"]), done
 
 
 def test_a_terminal_session_names_its_terminal() -> None:

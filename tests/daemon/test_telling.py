@@ -284,7 +284,7 @@ def test_a_world_reads_real_clocks_by_default() -> None:
 
 async def test_a_held_sdk_call_is_told_in_its_own_terminal_and_the_asker_is_not() -> None:
     async with workstation() as machine:
-        group = Group("prod-admin", os.getsid(0), 0, "/dev/pts/9")
+        group = Group("prod-admin", os.getpid(), 0, "/dev/pts/9")
         bearers = Bearers(
             machine.state / BEARERS, clock=lambda: 0.0, keep=True, alive=lambda sid, start: True
         )

@@ -174,7 +174,7 @@ def test_what_is_not_a_terminal_of_the_session_is_not_written_to(path: str) -> N
 def test_a_file_in_the_place_of_a_terminal_is_left_alone(tmp_path: Path) -> None:
     file = tmp_path / "0"
     file.write_text("mine")
-    assert not say(Session(os.getsid(0), 1, str(file)), "no")
+    assert not say(Session(os.getpid(), 1, str(file)), "no")
     assert file.read_text() == "mine"
 
 

@@ -55,6 +55,11 @@ class Session:
 
     The pid of a gone leader is not given to another process while the session lasts, so a session
     is named by (sid, leader_start). `tty` is "" without a controlling terminal.
+
+    The kernel says 0 for a session whose leader is outside of our pid namespace (`docker exec`, a
+    CI job), and for what an init without a session of its own starts. Such a session is named by
+    its *anchor*: the topmost ancestor in it. It ends with the anchor, and has no terminal for us:
+    its number may mean another one here.
     """
 
     sid: int
@@ -83,11 +88,22 @@ class ProcessFacts:
 def session_of(pid: int) -> Session | None:
     """The session `pid` is in now; a process cannot enter another one, only open its own."""
     own = procfs.stat_of(pid)
-    if own is None or own.session <= 0:
+    if own is None:
         return None
+    if own.session <= 0:
+        return _anchored(pid, own)
     leader = own if own.session == pid else procfs.stat_of(own.session)
     start = leader.start if leader and procfs.is_alive(leader) else 0
     return Session(own.session, start, tty_path(own.tty_number))
+
+
+def _anchored(pid: int, own: procfs.Stat) -> Session:
+    anchor = (pid, own)
+    for parent in _ancestors(own):
+        if parent[1].session > 0:
+            break
+        anchor = parent
+    return Session(anchor[0], anchor[1].start)
 
 
 def session_alive(sid: int, leader_start: int) -> bool:
@@ -97,7 +113,7 @@ def session_alive(sid: int, leader_start: int) -> bool:
     for a few seconds.
     """
     leader = procfs.stat_of(sid)
-    if leader is not None and leader.session == sid and leader.start == leader_start:
+    if leader is not None and leader.session in {0, sid} and leader.start == leader_start:
         if procfs.is_alive(leader):
             return True
     elif leader is not None and procfs.is_alive(leader):
@@ -110,7 +126,7 @@ def controlling_tty(session: Session) -> int | None:
     leader = procfs.stat_of(session.sid)
     if leader is None or not procfs.is_alive(leader) or leader.start != session.leader_start:
         return None  # without its leader a session has no controlling terminal
-    return leader.tty_number or None
+    return (leader.session == session.sid and leader.tty_number) or None
 
 
 def tty_path(number: int) -> str:
