@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from borrow.daemon.config import DaemonConfig
     from borrow.daemon.core import Core
-    from borrow.daemon.peer import PeerSource
+    from borrow.daemon.peer import Peer, PeerSource
 from borrow.daemon.tasks import Spawn
 
 logger = logging.getLogger(__name__)
@@ -152,9 +152,9 @@ class Daemon:
     async def _answer(self, call: Call) -> Answer:
         return await self.core().control(call)
 
-    def _lane(self, data: bytes) -> bytes | None:
+    def _lane(self, data: bytes, peer: Peer | None) -> bytes | None:
         # Without a core nothing is cached, and a stranger's bytes must not build one.
-        return self._core.lane.answer(data) if self._core is not None else None
+        return self._core.lane.answer(data, peer) if self._core is not None else None
 
     def _known(self, authorization: str) -> bool:
         return self.core().bearers.holds(authorization)

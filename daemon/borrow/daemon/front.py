@@ -90,7 +90,7 @@ class Door:
         allow_root: bool = False,
         on_reject: OnReject | None = None,
         census: Census = holders,
-        lane: Callable[[bytes], bytes | None] | None = None,
+        lane: Callable[[bytes, Peer | None], bytes | None] | None = None,
     ) -> None:
         self.refused: Counter[str] = Counter()
         self.admitted = 0
@@ -278,7 +278,7 @@ class Visitor(asyncio.Protocol):
             return
         # A client that does not read its answers is aiohttp's, which waits for it.
         if (lane := self._door.lane) and not self.transport.get_write_buffer_size():
-            answer = lane(self._buffer)
+            answer = lane(self._buffer, self.peer)
             if answer is not None:
                 self._buffer = b""
                 self._answered = asyncio.get_running_loop().time()

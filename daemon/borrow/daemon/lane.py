@@ -25,10 +25,12 @@ from borrow.daemon.tower import Caller
 from borrow.protocol.request import is_role_name
 
 if TYPE_CHECKING:
+    from borrow.daemon.agents import Agents
     from borrow.daemon.broker import Broker, Served
     from borrow.daemon.cache import Held
     from borrow.daemon.groups import Bearer, Bearers
     from borrow.daemon.moments import Moment
+    from borrow.daemon.peer import Peer
     from borrow.daemon.tasks import Spawn
 
 logger = logging.getLogger("edge")
@@ -105,18 +107,21 @@ _STAYS: Final = (b"keep-alive", b"Keep-Alive")
 class Lane:
     """`served` counts the answers by role since the start."""
 
-    def __init__(self, broker: Broker, bearers: Bearers, spawn: Spawn, *, port: int) -> None:
+    def __init__(
+        self, broker: Broker, bearers: Bearers, agents: Agents, spawn: Spawn, *, port: int
+    ) -> None:
         self.served: Counter[str] = Counter()
         self._broker = broker
         self._bearers = bearers
+        self._agents = agents
         self._spawn = spawn
         self._authority = authority_of(port)
         self._rendered: dict[str, _Rendered] = {}  # by grant
         self._batch: Counter[str] = Counter()
         self._flushed = broker.now()
 
-    def answer(self, data: bytes) -> bytes | None:
-        """The bytes to send for this request, or None: then aiohttp has it."""
+    def answer(self, data: bytes, peer: Peer | None = None) -> bytes | None:
+        """The bytes to send for this request of `peer`, or None: then aiohttp has it."""
         plain = read_fetch(data, self._authority)
         if plain is None:
             return None
@@ -124,7 +129,7 @@ class Lane:
         if bearer is None or bearer.group.role != plain.role:
             return None
         served = self._broker.look(_caller(bearer))
-        if served is None:
+        if served is None or not (bearer.group.agent or self._agents.cleared(peer)):
             return None
         now = self._broker.now()
         answer = self._render(served, now)
