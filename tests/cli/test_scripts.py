@@ -15,7 +15,7 @@ import pytest
 
 from borrow.cli import group
 from borrow_fakes.lab import BORROW, finish, wait_for
-from borrow_fakes.solo_mode import ME, refused_with
+from borrow_fakes.solo_mode import ME, refused_with, set_up
 
 if TYPE_CHECKING:
     from borrow_fakes.lab import Home
@@ -188,6 +188,25 @@ def test_asking_waits_for_the_yes_and_says_how_long_it_lasts(solo: Home) -> None
     assert out.startswith("granted: click for ")
     assert f"borrow approve {request}" in err
     assert solo.borrow("return", "click").stdout.startswith("returned: click")
+
+
+def test_a_second_question_joins_the_first_and_says_whose_reason_is_shown(fresh: Home) -> None:
+    """Also the one of a daemon that has forgotten the first: number and words stay the first's."""
+    solo = set_up(fresh)
+    solo.borrow("ask", "click", "-m", "the first reason")
+    first = solo.pending("click")
+    again = solo.borrow("ask", "click", "-m", "the second reason").stderr
+    assert f"joined {first['request']}, which was asked before" in again
+    assert "joined" not in solo.borrow("ask", "click", "-m", "the first reason").stderr
+    assert "joined" not in solo.borrow("ask", "click").stderr
+    solo.borrow("daemon", "stop")
+    solo.start()
+    later = solo.borrow("ask", "click", "-m", "the third reason").stderr
+    assert f"joined {first['request']}" in later
+    second = solo.pending("click")
+    assert [second[name] for name in ("request", "number", "words")] == [
+        first[name] for name in ("request", "number", "words")
+    ]
 
 
 def test_extending_asks_again_and_replaces_the_grant(solo: Home) -> None:
@@ -435,9 +454,10 @@ def test_completion_offers_no_name_that_a_shell_would_act_on() -> None:
     assert [item.value for item in group.completions(hostile, "d")] == ["dev-1_.x"]
 
 
-def test_an_authenticator_is_replaced_with_a_code_of_the_old_one(solo: Home) -> None:
+def test_an_authenticator_is_replaced_with_a_code_of_the_old_one(fresh: Home) -> None:
     import pyotp
 
+    solo = set_up(fresh)
     begun = solo.control("POST", "/v1/totp").body
     old = pyotp.TOTP(begun["secret"])
     path = f"/v1/totp/{begun['enrolment']}"
