@@ -34,6 +34,8 @@ class ApproverSettings:
     body_within: float = 15.0  # for all of a body to come
     interval: int = 1  # CIBA: the least seconds between two polls; never below 1
     max_waits: int = 20_000  # held calls in all: ~10 KB each
+    calls_burst: int = 200  # calls of one device at once, and how many a second after that
+    calls_rate: float = 20.0
     max_waits_each: int = 64  # held calls of one device; it needs one per pending request
 
     def __post_init__(self) -> None:
