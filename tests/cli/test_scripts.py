@@ -287,11 +287,18 @@ def test_yes_cannot_stand_for_a_number_or_a_code(solo: Home) -> None:
 
 
 def test_explain_knows_requests_grants_and_roles(solo: Home) -> None:
-    solo.borrow("run", "dev-read", "--", "true")
+    solo.borrow("ask", "dev-read", "--wait")
     assert "yes by       nobody" in solo.borrow("explain", "dev-read").stdout
     _, hint = refused_with(solo.borrow("explain", "prod-admn", ok=False), 3)
     assert hint == "borrow explain prod-admin"
     refused_with(solo.borrow("explain", "r-nonsense", ok=False), 3)
+    (grant,) = [each for each in solo.status()["grants"] if each["role"] == "dev-read"]
+    lines = dict(
+        line.split(None, 1) for line in solo.borrow("explain", grant["request"]).stdout.splitlines()
+        if len(line.split(None, 1)) == 2
+    )  # fmt: skip
+    assert (lines["role"], lines["state"], lines["mode"]) == ("dev-read", "redeemed", "auto")
+    assert lines["rule"]
 
 
 def test_the_log_verifies_and_exports_as_one_object_a_line(solo: Home) -> None:

@@ -111,6 +111,19 @@ def test_not_me_ends_it_all_and_another_person_lets_it_work_again(
     assert ann.borrow("inbox").returncode == 0
 
 
+def test_a_policy_that_did_not_pass_is_told_by_the_status_until_it_is_mended(server: Home) -> None:
+    file = server.root / "server/policy.toml"
+    good = file.read_text()
+    try:
+        file.write_text(good + "[roles.x]\nawz = 1\n")
+        told = server.borrow("server", "status").stderr
+        assert "the changed policy is not used" in told
+        assert "awz" in told
+    finally:
+        file.write_text(good)
+    assert server.borrow("server", "status").stderr == ""
+
+
 def test_a_machine_joins_once(server: Home, ann: Home) -> None:
     before = (ann.state / "config.json").read_bytes()
     error, _ = refused_with(ann.borrow("join", invitation(server, ANN), "-y", ok=False), 1)

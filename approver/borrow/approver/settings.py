@@ -17,6 +17,10 @@ def _nobody() -> tuple[str, ...]:
     return ()
 
 
+def _nothing() -> str:
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class ApproverSettings:
     """`issuer` is A: https, unless it is on the loopback. Seconds everywhere.
@@ -28,6 +32,7 @@ class ApproverSettings:
     db: Path
     webhooks: tuple[str, ...] = ()
     admins: Callable[[], tuple[str, ...]] = _nobody
+    trouble: Callable[[], str] = _nothing  # why the policy file as it is now is not in use
     long_poll: float = LONG_POLL  # how long /token and /events may be held
     sweep_every: float = 1.0
     access_token_life: int = 300

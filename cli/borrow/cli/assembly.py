@@ -64,6 +64,7 @@ def assemble(
         db=folder / APPROVER_DB,
         webhooks=webhooks,
         admins=lambda: watched.current().admins,
+        trouble=lambda: _trouble(watched),
     )
     keys = load_or_make(folder)
     for name in (APPROVER_DB, MINTER_DB):
@@ -79,6 +80,11 @@ def assemble(
     )
     app = build_app(settings, minter=InProcessMinter(minter), signer=keys.approver, clock=clock)
     return Parts(keys, watched, minter, app)
+
+
+def _trouble(watched: PolicyFile) -> str:
+    trouble = watched.trouble()
+    return "" if trouble is None else f"{trouble.message}; {trouble.hint}"
 
 
 def _private(path: Path) -> None:

@@ -172,6 +172,8 @@ def status(*, as_json: bool) -> int:
     say.line(f"words     approver {say.text_of(told.get('words_a'))}")
     say.line(f"          minter {say.text_of(told.get('words_m'))}")
     say.line(f"admins    {say.people(told.get('admins'))}")
+    if trouble := say.text_of(told.get("policy_trouble")):
+        say.note(f"the changed policy is not used, the one before stays in force: {trouble}")
     devices = told.get("devices")
     rows = [each for each in devices if isinstance(each, dict)] if isinstance(devices, list) else []
     names = ("client_id", "owner", "name", "state")
