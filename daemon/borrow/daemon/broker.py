@@ -333,6 +333,6 @@ class Broker:
         now = self.now()
         live = [grant for grant in self.cache.live(now) if grant.role == role]
         if not live:
-            raise Misconfigured(f"no live grant of {role!r}", hint="borrow shows what you hold")
+            raise Misconfigured(f"no live grant of {role!r}", hint="`borrow` shows what you hold")
         own = [grant for grant in live if group is not None and grant.group == group.id]
         return max(own or live, key=lambda grant: grant.ends.wall)

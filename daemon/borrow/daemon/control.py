@@ -248,7 +248,7 @@ def role_named(role: str) -> str:
     from borrow.protocol.request import is_role_name  # late: it imports cryptography
 
     if not is_role_name(role):
-        raise Misconfigured("that cannot be a role's name", hint="borrow roles lists them")
+        raise Misconfigured("that cannot be a role's name", hint="`borrow roles` lists them")
     return role
 
 

@@ -233,7 +233,7 @@ async def _give_back(parts: Parts, call: Call) -> list[str]:
     for each in left:
         await parts.upstream.release(each.grant_id)
     if not left and not everything:
-        raise Misconfigured("there is nothing to give back", hint="borrow shows what you hold")
+        raise Misconfigured("there is nothing to give back", hint="`borrow` shows what you hold")
     return [each.grant_id for each in left]
 
 

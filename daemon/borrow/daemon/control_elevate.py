@@ -31,7 +31,7 @@ def elevate_routes(parts: Parts) -> list[Route]:
         if not wanted:
             raise Refused(
                 f"no role that {role} can be lifted to allows {actions[0] if actions else 'it'}",
-                hint="borrow roles",
+                hint="`borrow roles` lists what you may borrow",
                 state="policy",
             )
         group = await caller_group(call.pid, wanted)
