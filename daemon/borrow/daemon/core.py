@@ -18,6 +18,7 @@ from borrow.daemon.control import Control, Inbox, Parts, daemon_routes
 from borrow.daemon.control_answer import answer_routes
 from borrow.daemon.control_borrow import borrow_routes
 from borrow.daemon.control_elevate import elevate_routes
+from borrow.daemon.control_held import held_routes
 from borrow.daemon.csm import Denied, Listener
 from borrow.daemon.elevation import lifting_role
 from borrow.daemon.ending import Endings
@@ -154,6 +155,7 @@ class Core:
             [
                 *daemon_routes(parts),
                 *borrow_routes(parts),
+                *held_routes(parts),
                 *elevate_routes(parts),
                 *answer_routes(parts),
             ]
