@@ -353,7 +353,8 @@ class FakeApprover:
         wanted = grant.asked.request.role
         assert role == wanted.identifier
         end = int(min(self.clock() + self.credential_seconds, grant.ends))
-        secret = AwsCredentials(f"ASIA{grant.mints:016d}", "canary-secret", "canary-token", end)
+        number = self.calls["exchange"]  # no two grants share a key
+        secret = AwsCredentials(f"ASIA{number:016d}", "canary-secret", "canary-token", end)
         assert self.enc is not None
         sealed = seal_credentials(
             SealedFor(GrantId(grant.id), wanted.identifier, wanted.arn, secret),
