@@ -480,3 +480,13 @@ def _seconds() -> float:
     import time
 
     return time.time()  # noqa: TID251  as an app reads it
+
+
+def test_what_outlived_the_daemon_is_still_held_and_can_be_given_back(solo: Home) -> None:
+    solo.borrow("ask", "dev-read", "--wait")
+    solo.borrow("daemon", "stop")
+    mine = solo.borrow()  # starts it again
+    assert "dev-read" in mine.stdout
+    assert "from before the daemon's start" in mine.stdout
+    assert solo.borrow("return").stdout.startswith("returned: dev-read")
+    assert "you hold nothing" in solo.borrow().stdout

@@ -128,7 +128,7 @@ class Pilot:
         except TimeoutError:
             raise Refused(
                 f"nobody gave what {flight.facts.name} needs: {', '.join(flight.needs)}",
-                hint=f'borrow ask {flight.facts.name} -m "…"',
+                hint=f'`borrow ask {flight.facts.name} -m "…"`',
                 state="needs",
             ) from None
 
