@@ -40,7 +40,9 @@ def server() -> None:
 
 
 @server.command()
-@click.option("--issuer", required=True, help="The https address under which devices reach it.")
+@click.option(
+    "--issuer", required=True, metavar="URL", help="The https address under which devices reach it."
+)
 @click.option("--admin", "person", required=True, metavar="PERSON", help="Its first admin.")
 @click.option("--port", type=click.IntRange(1, 65_535), help="Default: the issuer's, or 8440.")
 @click.option(
