@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import logging
 import signal
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from borrow.daemon.config import load_config, with_port
 from borrow.daemon.front import Door, our_uid
@@ -25,6 +25,7 @@ from borrow.daemon.unixhttp import Answer, Call, ControlServer
 from borrow.daemon.world import World
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 from borrow.daemon.tasks import Spawn
 
 logger = logging.getLogger(__name__)
+
+MONITORED: Final = "csm.json"  # as in `csm_clients`, which ordinary starts do without
 
 
 class Started(NamedTuple):
@@ -97,6 +100,7 @@ class Daemon:
         self._stop = stop
         self._server: asyncio.Server | None = None
         self._core: Core | None = None
+        self._monitor: socket.socket | None = None
         self._rejections = Rejections()
         self._kitchen = Kitchen(
             self._app,
@@ -118,6 +122,10 @@ class Daemon:
     async def start(self, control_path: Path) -> None:
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(self._door, sock=self._port.listener)
+        if (self._state / MONITORED).exists():
+            from borrow.daemon.csm_clients import hold_saved  # late: few have such programs
+
+            self._monitor = hold_saved(self._state / MONITORED)
         await self._control.start(control_path)
         logger.info("listening", extra={"port": self._port.number, "mode": self._config.mode})
 
@@ -130,6 +138,8 @@ class Daemon:
         await self._kitchen.close()
         if self._core is not None:
             await self._core.close()
+        if self._monitor is not None:
+            self._monitor.close()
         logger.info("stopped")
 
     def core(self) -> Core:
@@ -143,7 +153,8 @@ class Daemon:
                 self._door,
                 self._world,
                 self._spawn,
-                gives_uid=self._peers.gives_uid,
+                peers=self._peers,
+                monitor=self._monitor,
                 rejections=self._rejections,
                 stop=self._stop.set,
             )

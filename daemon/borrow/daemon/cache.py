@@ -145,11 +145,15 @@ class Cache:
 
     def open(self, grant: Grant, now: Moment) -> bool:
         """Take in a grant; False if it is over already (it was revoked while the answer came)."""
-        grave = self._graves.get(grant.grant_id)
-        if (grave is not None and not grave.passed(now)) or grant.ends.passed(now):
+        if self.is_over(grant.grant_id, now) or grant.ends.passed(now):
             return False
         self._grants[grant.grant_id] = grant
         return True
+
+    def is_over(self, grant_id: str, now: Moment) -> bool:
+        """Whether this grant was said to be over before its time."""
+        grave = self._graves.get(grant_id)
+        return grave is not None and not grave.passed(now)
 
     def put(self, grant_id: str, credentials: AwsCredentials, now: Moment) -> bool:
         """Take in a credential; False, and it is dropped, unless its grant lives and it does."""
@@ -175,6 +179,12 @@ class Cache:
         if known is None or known.wall < grave.wall:
             self._graves[grant_id] = grave
         return grant
+
+    def forget(self, grant_id: str) -> None:
+        """Drop a grant whose token the approver no longer takes. No grave: if the grant lives, the
+        question that follows joins it and brings a new token; if not, nothing will name it."""
+        self._grants.pop(grant_id, None)
+        self._held.pop(grant_id, None)
 
     def end_all(self, now: Moment, grant_ids: Collection[str] | None = None) -> list[Grant]:
         """End many at once (None: all), for a frozen device or `return --all`."""

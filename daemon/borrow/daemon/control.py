@@ -149,7 +149,6 @@ def daemon_routes(parts: Parts) -> list[Route]:
 def status_of(parts: Parts) -> dict[str, Any]:
     now = parts.broker.now()
     last = parts.poll.last
-    ending = parts.endings.offers()
     return {
         "version": parts.version,
         "pid": os.getpid(),
@@ -161,19 +160,7 @@ def status_of(parts: Parts) -> dict[str, Any]:
         "enrolled": parts.config.enrolled,
         "contact_age": None if last is None else round(now.since(last), 1),
         "imds_role": parts.imds() or None,
-        "grants": [
-            {
-                "grant": grant.grant_id,
-                "request": grant.request_id,
-                "role": grant.role,
-                "group": grant.group,
-                "expires_at": round(now.wall + grant.ends.left(now), 1),
-                "tier": grant.tier,
-                "mode": grant.mode,
-                **({"extend": ending[grant.grant_id]} if grant.grant_id in ending else {}),
-            }
-            for grant in parts.broker.cache.live(now)
-        ],
+        "grants": grants_of(parts),
         "asks": [ask_of(flight, parts) for flight in parts.broker.flights],
         "inbox": parts.inbox.count,
         "offers": [
@@ -197,6 +184,24 @@ def status_of(parts: Parts) -> dict[str, Any]:
     }
 
 
+def grants_of(parts: Parts) -> list[dict[str, Any]]:
+    """The live grants of this daemon."""
+    now, ending = parts.broker.now(), parts.endings.offers()
+    return [
+        {
+            "grant": grant.grant_id,
+            "request": grant.request_id,
+            "role": grant.role,
+            "group": grant.group,
+            "expires_at": round(now.wall + grant.ends.left(now), 1),
+            "tier": grant.tier,
+            "mode": grant.mode,
+            **({"extend": ending[grant.grant_id]} if grant.grant_id in ending else {}),
+        }
+        for grant in parts.broker.cache.live(now)
+    ]
+
+
 def ask_of(flight: Flight, parts: Parts) -> dict[str, Any]:
     """One open question, as status and the ask stream show it."""
     now = parts.broker.now()
@@ -207,6 +212,8 @@ def ask_of(flight: Flight, parts: Parts) -> dict[str, Any]:
         "role": flight.facts.name,
         "number": flight.number,
         "words": flight.words,
+        "joined": flight.joined,
+        "reason": "" if flight.joined else flight.asked.reason,
         "state": "needs" if needs else "pending",
         **({"needs": flight.needs} if needs else {}),
         "since": flight.since.wall,
@@ -248,7 +255,7 @@ def role_named(role: str) -> str:
     from borrow.protocol.request import is_role_name  # late: it imports cryptography
 
     if not is_role_name(role):
-        raise Misconfigured("that cannot be a role's name", hint="borrow roles lists them")
+        raise Misconfigured("that cannot be a role's name", hint="`borrow roles` lists them")
     return role
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from borrow.daemon.cache import Grant
@@ -20,6 +19,7 @@ from borrow.daemon.control import (
     route,
     seconds_in,
 )
+from borrow.daemon.control_held import GrantLine
 from borrow.daemon.documents import process_document
 from borrow.daemon.flights import Asked, Flight, FlightState
 from borrow.daemon.telling import QUIET, waiting_line
@@ -229,28 +229,12 @@ async def _give_back(parts: Parts, call: Call) -> list[str]:
         return [grant.grant_id for grant in chosen]
     # A daemon that was restarted holds no grant any more; the approver still knows them.
     found = [GrantLine.read(entry) for entry in await parts.upstream.grants()]
-    left = [each for each in found if each.active and named(each.role, each.grant_id, each.group)]
+    left = [each for each in found if each.here and named(each.role, each.grant_id, each.group)]
     for each in left:
         await parts.upstream.release(each.grant_id)
     if not left and not everything:
-        raise Misconfigured("there is nothing to give back", hint="borrow shows what you hold")
+        raise Misconfigured("there is nothing to give back", hint="`borrow` shows what you hold")
     return [each.grant_id for each in left]
-
-
-@dataclass(frozen=True, slots=True)
-class GrantLine:
-    """One entry of the approver's list of our grants, as far as giving back needs it."""
-
-    grant_id: str
-    role: str
-    group: str
-    active: bool
-
-    @classmethod
-    def read(cls, entry: dict[str, Any]) -> GrantLine:
-        grant_id, role = entry.get("grant"), entry.get("role")
-        group, state = entry.get("group", ""), entry.get("state", "active")
-        return cls(str(grant_id), str(role), str(group), state == "active")
 
 
 async def _caller(pid: int, role: str, via: str, asked: Asked) -> Caller:

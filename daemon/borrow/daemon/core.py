@@ -18,7 +18,9 @@ from borrow.daemon.control import Control, Inbox, Parts, daemon_routes
 from borrow.daemon.control_answer import answer_routes
 from borrow.daemon.control_borrow import borrow_routes
 from borrow.daemon.control_elevate import elevate_routes
+from borrow.daemon.control_held import held_routes
 from borrow.daemon.csm import Denied, Listener
+from borrow.daemon.csm_clients import NAME as MONITORED
 from borrow.daemon.elevation import lifting_role
 from borrow.daemon.ending import Endings
 from borrow.daemon.events import Notice, Poll
@@ -31,9 +33,11 @@ from borrow.daemon.lane import Lane
 from borrow.daemon.telling import Teller, shared_line
 from borrow.daemon.ticker import Ticker
 from borrow.daemon.upstream import Upstream
+from borrow.protocol.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from socket import socket as UdpSocket  # noqa: N812 -- `socket` is the module here
 
     from borrow.daemon.cache import Grant
     from borrow.daemon.caller import Session
@@ -41,10 +45,12 @@ if TYPE_CHECKING:
     from borrow.daemon.flights import Flight
     from borrow.daemon.front import Door
     from borrow.daemon.groups import Group
+    from borrow.daemon.peer import PeerSource
     from borrow.daemon.places import StateDir
     from borrow.daemon.rejections import Rejections
     from borrow.daemon.tasks import Spawn
     from borrow.daemon.transport import Transport
+    from borrow.daemon.vends import Vend
     from borrow.daemon.world import World
 
 logger = logging.getLogger(__name__)
@@ -54,6 +60,7 @@ VERSION: Final = "0.1.0"
 # Seconds between two sweeps of the cache, for tidiness: they happen when something else does.
 _SWEEP_EVERY: Final = 60.0
 _KNOWN_GROUPS: Final = 256
+MOST_SHOWN: Final = 80  # characters of an action's name in an offer
 
 
 class Core:
@@ -68,7 +75,8 @@ class Core:
         world: World,
         spawn: Spawn,
         *,
-        gives_uid: bool,
+        peers: PeerSource,
+        monitor: UdpSocket | None,
         rejections: Rejections,
         stop: Callable[[], None],
     ) -> None:
@@ -109,17 +117,24 @@ class Core:
         self.bearers = Bearers(
             state / BEARERS,
             clock=lambda: world.now().boot,
-            keep=gives_uid,
+            keep=peers.gives_uid,
             alive=world.alive,
         )
-        self.imds_role = ImdsRole(state / IMDS_ROLE, gives_uid=gives_uid)
+        self.imds_role = ImdsRole(state / IMDS_ROLE, gives_uid=peers.gives_uid)
         self.csm = Listener(
+            state / MONITORED,
+            monitor,
             now=world.now,
             entropy=world.entropy,
             uid=our_uid(),
-            holds=self.broker.serves,
+            peers=peers,
+            alive=world.alive,
+            vended=lambda group, key: self.broker.vends.find(group, key, world.now()),
             on_denied=self._on_denied,
+            on_reject=rejections.add,
         )
+        if monitor is not None:
+            spawn(self.csm.resume())
         self.endings = Endings(self.broker.cache, world.now, self._say, world.look_every)
         self.lane = Lane(self.broker, self.bearers, spawn, port=port)
         self.control = self._routes()
@@ -154,6 +169,7 @@ class Core:
             [
                 *daemon_routes(parts),
                 *borrow_routes(parts),
+                *held_routes(parts),
                 *elevate_routes(parts),
                 *answer_routes(parts),
             ]
@@ -220,16 +236,18 @@ class Core:
     def _on_shared(self, group: Group, grant: Grant) -> None:
         self._say(group.session, shared_line(group, grant))
 
-    def _on_denied(self, group: Group, denied: Denied) -> None:
+    def _on_denied(self, vend: Vend, denied: Denied) -> None:
         """A call of ours was denied: offer the role that allows it. Grants and asks nothing."""
-        catalogue = self.broker.catalogue
+        catalogue, group = self.broker.catalogue, vend.group
         facts = catalogue.known(group.role)
         role = lifting_role(facts, denied.actions, catalogue.all()) if facts else ""
-        if not role:
+        # Denied under that very role, or told of late: it would change nothing.
+        if not role or role in (vend.role, self.broker.lifted_to(group)):
             return
-        offer = self.broker.elevations.offer(group, role, denied.actions[0], self._world.now())
+        action = shown(denied.actions[0], MOST_SHOWN)
+        offer = self.broker.elevations.offer(group, role, action, self._world.now())
         if offer is not None:
-            how = f"within 60 s, borrow ask {role} lifts {group.role}"
+            how = f"within 60 s, `borrow ask {role}` lifts {group.role}"
             self._say(group.session, f"borrow: {offer.action} was denied: {how}")
 
     def _on_flight(self, flight: Flight) -> None:

@@ -217,14 +217,19 @@ def _read(entry: Any) -> Bearer:
     members = Members(entry, NAME)
     return Bearer(
         digest=members.text("digest", limit=64),
-        group=Group(
-            role=members.text("role", limit=64),
-            sid=members.whole("sid", low=1),
-            start=members.whole("start"),
-            tty=members.text_or("tty", limit=64),
-            agent=members.text_or("agent", limit=64),
-        ),
+        group=read_group(members),
         reason=members.text_or("reason"),
         ticket=members.text_or("ticket", limit=128),
         seconds=members.whole("seconds"),
+    )
+
+
+def read_group(members: Members) -> Group:
+    """A group from its saved members; raises Untrusted."""
+    return Group(
+        role=members.text("role", limit=64),
+        sid=members.whole("sid", low=1),
+        start=members.whole("start"),
+        tty=members.text_or("tty", limit=64),
+        agent=members.text_or("agent", limit=64),
     )
