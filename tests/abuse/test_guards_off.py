@@ -64,7 +64,7 @@ GUARDS = (
     Off("grant's end", "cache.py",
         "tuple(self._grants.values()) if not grant.ends.passed(now))",
         "tuple(self._grants.values()))",
-        CACHE + "test_nothing_is_served_at_or_after_its_end"),
+        CACHE + "test_a_grant_at_its_end_is_nothing_so_that_nobody_tries_to_mint_with_it"),
     Off("the clock that counts suspend", "moments.py",
         "return min(self.wall - now.wall, self.boot - now.boot)", "return self.wall - now.wall",
         CACHE + "test_a_wall_clock_put_back_lengthens_nothing"),
@@ -211,6 +211,14 @@ def zygote() -> Iterator[Zygote]:
         yield one
 
 
+def test_every_guard_has_its_place_and_its_test_in_the_code_of_today(tmp_path: Path) -> None:
+    for number, off in enumerate(GUARDS):
+        copy_without(off, tmp_path / str(number))
+        file, _, name = off.test.partition("::")
+        assert f"def {name}(" in (TESTS / file).read_text() or not name, off.test
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("off", GUARDS, ids=lambda off: off.guard)
 def test_with_the_guard_off_its_test_fails(off: Off, zygote: Zygote, tmp_path: Path) -> None:
     copy_without(off, tmp_path)
@@ -221,6 +229,7 @@ def test_with_the_guard_off_its_test_fails(off: Off, zygote: Zygote, tmp_path: P
     assert "ImportError" not in said
 
 
+@pytest.mark.slow
 def test_with_every_guard_in_place_those_tests_pass(zygote: Zygote, tmp_path: Path) -> None:
     """Else the others would prove nothing. Here only: that the copy by itself changes nothing."""
     package = tmp_path / "borrow" / "daemon"

@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import traceback
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
@@ -56,7 +57,6 @@ class Zygote:
 def _warm_up() -> None:
     import aiohttp.web  # noqa: F401
     import cryptography.hazmat.primitives.asymmetric.ec  # noqa: F401
-    import hypothesis  # noqa: F401
     import joserfc.jwe
     import joserfc.jwt  # noqa: F401
     import pytest  # noqa: F401
@@ -84,6 +84,9 @@ def _become(order: dict[str, Any]) -> None:
         import pytest
 
         code = int(pytest.main([*_OPTIONS, *order["tests"]]))
+    except BaseException:
+        traceback.print_exc()
+        raise
     finally:
         sys.stdout.flush()
         os._exit(code)
