@@ -77,9 +77,11 @@ class Pilot:
 
     async def _get_acknowledged(self, flight: Flight) -> None:
         acknowledged = await self._acknowledged(flight)
-        flight.request = acknowledged.request
+        flight.request, flight.joined = acknowledged.request, acknowledged.joined
         flight.auth_req_id = acknowledged.auth_req_id
+        # Of a question that this one joined, people see the first one's number and words.
         flight.number = acknowledged.number or flight.number
+        flight.words = acknowledged.words or flight.words
         flight.mode, flight.people = acknowledged.mode, acknowledged.asked
         flight.ends = self._in(acknowledged.expires_in)
         flight.move(FlightState.PENDING)

@@ -207,7 +207,7 @@ class Broker:
             if exc.state not in ("invalid_grant", "wrong_state", "grant_exhausted") or not left:
                 self.denials.remember_failure(group.key, exc, self.now())
                 raise
-            self.cache.end(grant.grant_id, self.now())
+            self.cache.forget(grant.grant_id)
             return 1
         except BorrowError as exc:
             self.denials.remember_failure(group.key, exc, self.now())

@@ -180,6 +180,12 @@ class Cache:
             self._graves[grant_id] = grave
         return grant
 
+    def forget(self, grant_id: str) -> None:
+        """Drop a grant whose token the approver no longer takes. No grave: if the grant lives, the
+        question that follows joins it and brings a new token; if not, nothing will name it."""
+        self._grants.pop(grant_id, None)
+        self._held.pop(grant_id, None)
+
     def end_all(self, now: Moment, grant_ids: Collection[str] | None = None) -> list[Grant]:
         """End many at once (None: all), for a frozen device or `return --all`."""
         wanted = tuple(self._grants) if grant_ids is None else tuple(grant_ids)

@@ -212,6 +212,8 @@ def ask_of(flight: Flight, parts: Parts) -> dict[str, Any]:
         "role": flight.facts.name,
         "number": flight.number,
         "words": flight.words,
+        "joined": flight.joined,
+        "reason": "" if flight.joined else flight.asked.reason,
         "state": "needs" if needs else "pending",
         **({"needs": flight.needs} if needs else {}),
         "since": flight.since.wall,

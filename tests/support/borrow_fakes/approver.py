@@ -279,6 +279,7 @@ class FakeApprover:
                 "interval": 1,
                 "borrow_request": asked.id,
                 "borrow_number": asked.request.number,
+                "borrow_words": asked.request.words,
                 "borrow_mode": self.roles[wanted.role.identifier]["mode"],
                 "borrow_asked": ["bea@example.com"],
                 "borrow_joined": joined,
