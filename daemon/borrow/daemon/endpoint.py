@@ -38,7 +38,7 @@ def build_app(
 ) -> web.Application:
     app = web.Application(client_max_size=MAX_BODY)
     rules = tuple(origin_form_or_latest if rule is origin_form else rule for rule in RULES)
-    install_guard(app, guard_middleware(port, rules=rules, on_reject=on_reject))
+    install_guard(app, guard_middleware(port, rules=rules, on_reject=on_reject), on_reject)
     app.middlewares.append(
         pace_middleware(lambda: broker.now().boot, on_reject, most=door.limits.per_second)
     )

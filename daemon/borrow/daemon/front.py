@@ -320,7 +320,10 @@ def _ends(
 
 
 def aiohttp_handlers(
-    server: web.Server, *, keepalive: float = KEEPALIVE
+    server: web.Server,
+    *,
+    keepalive: float = KEEPALIVE,
+    on_reject: Callable[[str], None] = lambda reason: None,
 ) -> Callable[[], asyncio.Protocol]:
     """A `hand_over` for the server of an `AppRunner` (made with `handler_cancellation=True`)."""
     from aiohttp import web  # late: the daemon listens before it has imported aiohttp
@@ -342,10 +345,10 @@ def aiohttp_handlers(
             exc: BaseException | None = None,
             message: str | None = None,
         ) -> web.StreamResponse:
-            logger.warning(
-                "request failed" if status >= 500 else "request not understood",
-                extra={"status": status, "kind": type(exc).__name__},
-            )
+            if status >= 500:
+                logger.warning("request failed", extra={"kind": type(exc).__name__})
+            else:
+                on_reject("malformed")  # who sends it as fast as it can gets a few lines in all
             if request.writer.output_size > 0:
                 raise ConnectionError("an answer had begun")
             word = "internal" if status >= 500 else "invalid_request"

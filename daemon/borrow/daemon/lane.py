@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from borrow.daemon.moments import Moment
     from borrow.daemon.tasks import Spawn
 
-logger = logging.getLogger("edge")
+logger = logging.getLogger("borrow.daemon.edge")
 
 # Bytes; aiohttp limits one line to 8 KiB, so what is within this it would read as well.
 _MOST: Final = 4096
