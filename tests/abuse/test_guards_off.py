@@ -43,7 +43,7 @@ CSM = "daemon/test_csm.py::"
 GUARDS = (
     # -- the bearer --------------------------------------------------------------------------------
     Off("bearer", "groups.py",
-        "if hmac.compare_digest(bearer.digest, digest):", "if True:",
+        "return found if right else None", "return next(iter(self._bearers.values()), None)",
         DAEMON + "test_a20_a_wrong_bearer_gets_401_and_causes_no_request"),
     Off("bearer's role", "container.py",
         "if bearer is not None and bearer.group.role == role else None", "",
@@ -55,7 +55,7 @@ GUARDS = (
         "if not await self.session_lives(found.group):", "if False:",
         DAEMON + "test_a20_a_bearer_dies_with_its_session"),
     Off("bearers rotate without uids", "groups.py",
-        "_load(path) if keep else []", "_load(path)",
+        "_load(path) if keep else ()", "_load(path)",
         DAEMON + "test_a33_where_the_kernel_names_nobody_old_bearers_are_dead_after_a_restart"),
     # -- ends --------------------------------------------------------------------------------------
     Off("credential's expiry", "cache.py",
@@ -89,7 +89,7 @@ GUARDS = (
         CACHE + "test_a_revocation_of_an_unknown_grant_stops_its_late_answer"),
     # -- who ---------------------------------------------------------------------------------------
     Off("another session's grant", "cache.py",
-        'if not own and not (may_share and grant.share == "device"):', "if False:",
+        'if not own and (grant.agent or not may_share or grant.share != "device"):', "if False:",
         CACHE + "test_another_group_gets_nothing_of_a_session_grant"),
     Off("agents share nothing", "broker.py",
         "may_share=not group.agent", "may_share=True",

@@ -12,6 +12,7 @@ import os
 import socket
 from typing import TYPE_CHECKING, Any, Final
 
+from borrow.daemon.agents import Agents
 from borrow.daemon.broker import Broker
 from borrow.daemon.catalogue import Catalogue
 from borrow.daemon.control import Control, Inbox, Parts, daemon_routes
@@ -136,7 +137,8 @@ class Core:
         if monitor is not None:
             spawn(self.csm.resume())
         self.endings = Endings(self.broker.cache, world.now, self._say, world.look_every)
-        self.lane = Lane(self.broker, self.bearers, spawn, port=port)
+        self.agents = Agents(lambda: world.now().boot)
+        self.lane = Lane(self.broker, self.bearers, self.agents, spawn, port=port)
         self.control = self._routes()
         self._spawn(self.poll.run(self._poll_needed))
 
@@ -196,6 +198,7 @@ class Core:
         return build_app(
             self.broker,
             self.bearers,
+            self.agents,
             self.ticker,
             self._door,
             port=self._port,

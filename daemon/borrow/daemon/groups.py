@@ -53,10 +53,10 @@ class Group:
 
     @property
     def id(self) -> str:
-        """The name on the wire and in the cache. IMDS callers are one group."""
-        if self.sid == 0:
-            return IMDS
+        """The name on the wire and in the cache. IMDS callers are one group, or their agent's."""
         agent = f":{self.agent}" if self.agent else ""
+        if self.sid == 0:
+            return IMDS + agent
         return f"{self.role}:{self.sid}:{self.start}{agent}"
 
     @property
