@@ -59,6 +59,7 @@ class Container:
     async def credentials(self, request: web.Request) -> web.StreamResponse:
         role = request.raw_path.partition("?")[0].removeprefix(PREFIX)  # as sent, not decoded
         if not is_role_name(role):
+            self._on_reject("not_found")
             return refused("not_found", 404)
         bearer = await self._bearer(request, role)
         if bearer is None:

@@ -73,15 +73,20 @@ def route(method: str, pattern: str, handle: Handle) -> Route:
 
 
 class Control:
-    """Finds the route for a call."""
+    """Finds the route for a call; `on_change` hears of each call that may have changed something."""
 
-    def __init__(self, routes: list[Route]) -> None:
+    def __init__(self, routes: list[Route], on_change: Callable[[], None] = lambda: None) -> None:
         self._routes = routes
+        self._on_change = on_change
 
     async def __call__(self, call: Call) -> Answer:
         for method, pattern, handle in self._routes:
             if method == call.method and (match := pattern.fullmatch(call.path)):
-                return await handle(call, match[1] if pattern.groups else "")
+                try:
+                    return await handle(call, match[1] if pattern.groups else "")
+                finally:
+                    if method != "GET":
+                        self._on_change()
         raise Refused("the daemon knows no such call", state="not_found")
 
 

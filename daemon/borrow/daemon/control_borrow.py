@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from borrow.daemon.cache import Grant
@@ -23,6 +24,7 @@ from borrow.daemon.control import (
 from borrow.daemon.control_held import GrantLine
 from borrow.daemon.documents import process_document
 from borrow.daemon.flights import Asked, Flight, FlightState
+from borrow.daemon.groups import Group
 from borrow.daemon.telling import QUIET, waiting_line
 from borrow.daemon.tower import Caller
 from borrow.daemon.unixhttp import Answer, Call, Stream
@@ -56,10 +58,12 @@ def borrow_routes(parts: Parts) -> list[Route]:
     async def extend(call: Call, _: str) -> Answer:
         rest, wait = take_flag(call.body, "wait", default=True)
         body = Members(rest, "request")
-        role, asked = role_in(body), _asked(body)
+        role, grant_id, asked = role_in(body), body.text_or("grant", limit=64), _asked(body)
         body.end()
         caller = await _caller(call.pid, role, "cli", asked)
-        grant = broker.own_grant(role, caller.group)
+        grant = broker.own_grant(role, caller.group, grant_id)
+        if grant_id:  # from the tray: it stays with the session that works with it
+            caller = replace(caller, group=Group.named(grant.role, grant.group))
 
         async def run(send: Send) -> None:
             flight = await broker.ask(caller, extends=grant)

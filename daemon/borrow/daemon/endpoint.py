@@ -48,7 +48,7 @@ def build_app(
         no_browser: no_browser_but_for_links,
     }
     rules = tuple(ours.get(rule, rule) for rule in RULES)
-    install_guard(app, guard_middleware(port, rules=rules, on_reject=on_reject))
+    install_guard(app, guard_middleware(port, rules=rules, on_reject=on_reject), on_reject)
     app.middlewares.append(
         pace_middleware(lambda: broker.now().boot, on_reject, most=door.limits.per_second)
     )

@@ -111,41 +111,45 @@ class Imds:
 
     async def token(self, request: web.Request) -> web.StreamResponse:
         if not self._role():
-            return _plain(404)
+            return self._no(404, "imds_off")
         ttl = request.headers.get(TTL_HEADER, "")
         if not _DIGITS.fullmatch(ttl) or not 1 <= int(ttl) <= LONGEST_TTL:
-            return _plain(400)
+            return self._no(400, "imds_ttl")
         issued = self._tokens.issue(int(ttl), self._broker.now().wall)
         return web.Response(text=issued, headers={TTL_HEADER: ttl, **NO_STORE})
 
     async def credentials(self, request: web.Request) -> web.StreamResponse:
         offered = self._role()
         if not offered:
-            return _plain(404)
+            return self._no(404, "imds_off")
         if not self._has_token(request):
-            self._on_reject("imds_token")
-            return _plain(401)
+            return self._no(401, "imds_token")
         wanted = request.match_info["tail"].strip("/")
         if not wanted:
             return web.Response(text=offered, headers=NO_STORE)
         if wanted != offered:
-            return _plain(404)
+            return self._no(404, "not_found")
         return await self._held(request, offered)
 
     async def about(self, request: web.Request) -> web.StreamResponse:
         """The stubs that SDKs and tools probe; never a question, never without a token."""
         offered = self._role()
         if not offered:
-            return _plain(404)
+            return self._no(404, "imds_off")
         if not self._has_token(request):
-            self._on_reject("imds_token")
-            return _plain(401)
+            return self._no(401, "imds_token")
         try:
             facts = await self._known(offered)
         except BorrowError:
-            return _plain(404)
+            return self._no(404, "not_found")
         text = stub(request.match_info["rest"], facts)
-        return _plain(404) if text is None else web.Response(text=text, headers=NO_STORE)
+        if text is None:
+            return self._no(404, "not_found")
+        return web.Response(text=text, headers=NO_STORE)
+
+    def _no(self, status: int, reason: str) -> web.Response:
+        self._on_reject(reason)
+        return _plain(status)
 
     async def _known(self, role: str) -> RoleFacts:
         return self._broker.catalogue.known(role) or await self._broker.catalogue.role(role)
