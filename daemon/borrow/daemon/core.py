@@ -142,13 +142,14 @@ class Core:
             spawn(self.csm.resume())
         self.endings = Endings(self.broker.cache, world.now, self._say, world.look_every)
         self.links = Links(lambda: world.now().boot, world.entropy)
-        self.agents = Agents(lambda: world.now().boot)
+        self.agents = Agents(spawn)
         self.lane = Lane(self.broker, self.bearers, self.agents, spawn, port=port)
         self.control = self._routes()
         self._spawn(self.poll.run(self._poll_needed))
 
     async def close(self) -> None:
         self.lane.close()
+        self.agents.close()
         self.ticker.close()
         self.csm.close()
         await self.upstream.close()
