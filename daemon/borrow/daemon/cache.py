@@ -5,7 +5,7 @@ until when, is decided here and nowhere else:
 
 - until min(credential expiry, grant end), looked at when serving, never by a timer alone;
 - within the tier's lease of the last contact with the approver (a revocation must reach us);
-- by the caller group that asked, or by the whole device where the role says `share = "device"`;
+- by the caller group that asked, or by all people of the device where `share = "device"`;
 - never after the grant was said to be over, whatever arrives late (invariant I9).
 """
 
@@ -35,7 +35,8 @@ LONGEST_GRANT: Final = 7 * 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A grant this device was given. `group` is the id of the caller group that asked."""
+    """A grant this device was given. `group` is the id of the caller group that asked, `agent` the
+    agent that it is, if it is one: its sessions bear its name, so nobody shares them."""
 
     grant_id: str
     request_id: str
@@ -46,6 +47,7 @@ class Grant:
     share: str
     mode: str
     ends: Deadline
+    agent: str = ""
     token: str = field(repr=False, default="")  # the grant token: in memory only, ever
 
 
@@ -98,6 +100,7 @@ class Cache:
         self._grants: dict[str, Grant] = {}
         self._held: dict[str, Held] = {}
         self._graves: dict[str, Deadline] = {}
+        self.epoch = 0  # grows with each change of what may be served
 
     def look(
         self,
@@ -129,7 +132,7 @@ class Cache:
             if grant.role != role:
                 continue
             own = grant.group == group
-            if not own and not (may_share and grant.share == "device"):
+            if not own and (grant.agent or not may_share or grant.share != "device"):
                 continue
             rank = (own, grant.ends.wall)
             if best is None or rank > (best.group == group, best.ends.wall):
@@ -148,6 +151,7 @@ class Cache:
         if self.is_over(grant.grant_id, now) or grant.ends.passed(now):
             return False
         self._grants[grant.grant_id] = grant
+        self.epoch += 1
         return True
 
     def is_over(self, grant_id: str, now: Moment) -> bool:
@@ -164,6 +168,7 @@ class Cache:
         if ends.passed(now):
             return False
         self._held[grant_id] = Held(credentials, now, ends)
+        self.epoch += 1
         return True
 
     def end(self, grant_id: str, now: Moment, *, until: float | None = None) -> Grant | None:
@@ -171,6 +176,7 @@ class Cache:
 
         `until` is its end in unix seconds, if the message named one.
         """
+        self.epoch += 1
         grant = self._grants.pop(grant_id, None)
         self._held.pop(grant_id, None)
         latest = now.wall + LONGEST_GRANT
