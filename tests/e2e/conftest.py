@@ -25,7 +25,7 @@ TRUST = Trust(("user/borrow-base",))
 SEED = Seed(
     roles={
         "Reader": Role(("s3:GetObject", "s3:ListBucket"), trust=TRUST),
-        "Admin": Role(("s3:*",), trust=TRUST),
+        "Admin": Role(("s3:*", "sts:AssumeRole"), trust=TRUST),
         # What a profile with `credential_source` assumes by itself, with what it was lent.
         "Next": Role(("s3:GetObject",), trust=Trust(("role/Admin",))),
     },

@@ -115,7 +115,6 @@ class Daemon:
             uid=our_uid(),
             limits=world.limits,
             on_reject=self._rejections.add,
-            lane=self._lane if world.lane else None,
         )
         self._control = ControlServer(self._answer, uid=our_uid())
 
@@ -158,14 +157,12 @@ class Daemon:
                 rejections=self._rejections,
                 stop=self._stop.set,
             )
+            # Not before: nothing is cached, and a stranger's bytes must not build a core.
+            self._door.lane = self._core.lane.answer if self._world.lane else None
         return self._core
 
     async def _answer(self, call: Call) -> Answer:
         return await self.core().control(call)
-
-    def _lane(self, data: bytes) -> bytes | None:
-        # Without a core nothing is cached, and a stranger's bytes must not build one.
-        return self._core.lane.answer(data) if self._core is not None else None
 
     def _known(self, authorization: str) -> bool:
         return self.core().bearers.holds(authorization)

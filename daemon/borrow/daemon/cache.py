@@ -98,6 +98,7 @@ class Cache:
         self._grants: dict[str, Grant] = {}
         self._held: dict[str, Held] = {}
         self._graves: dict[str, Deadline] = {}
+        self.epoch = 0  # grows with each change of what may be served
 
     def look(
         self,
@@ -148,6 +149,7 @@ class Cache:
         if self.is_over(grant.grant_id, now) or grant.ends.passed(now):
             return False
         self._grants[grant.grant_id] = grant
+        self.epoch += 1
         return True
 
     def is_over(self, grant_id: str, now: Moment) -> bool:
@@ -164,6 +166,7 @@ class Cache:
         if ends.passed(now):
             return False
         self._held[grant_id] = Held(credentials, now, ends)
+        self.epoch += 1
         return True
 
     def end(self, grant_id: str, now: Moment, *, until: float | None = None) -> Grant | None:
@@ -171,6 +174,7 @@ class Cache:
 
         `until` is its end in unix seconds, if the message named one.
         """
+        self.epoch += 1
         grant = self._grants.pop(grant_id, None)
         self._held.pop(grant_id, None)
         latest = now.wall + LONGEST_GRANT
