@@ -144,9 +144,7 @@ def compare(
     rounds: dict[str, list[Round]], other: str, figure: Callable[[Round], float]
 ) -> tuple[float, str]:
     """The median ratio of the daemon to `other`, and how it is printed."""
-    pairs = [
-        (figure(a), figure(b)) for a, b in zip(rounds["daemon"], rounds[other], strict=True)
-    ]
+    pairs = [(figure(a), figure(b)) for a, b in zip(rounds["daemon"], rounds[other], strict=True)]
     ratios = sorted(a / b for a, b in pairs)
     ratio = statistics.median(ratios)
     ours, theirs = (statistics.median(column) for column in zip(*pairs, strict=True))

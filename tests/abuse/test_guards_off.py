@@ -43,7 +43,8 @@ CSM = "daemon/test_csm.py::"
 GUARDS = (
     # -- the bearer --------------------------------------------------------------------------------
     Off("bearer", "groups.py",
-        "if hmac.compare_digest(bearer.digest, digest):", "if True:",
+        "return found if right else None",
+        "return found or next(iter(self._bearers.values()), None)",
         DAEMON + "test_a20_a_wrong_bearer_gets_401_and_causes_no_request"),
     Off("bearer's role", "container.py",
         "if bearer is not None and bearer.group.role == role else None", "",
@@ -55,7 +56,7 @@ GUARDS = (
         "if not await self.session_lives(found.group):", "if False:",
         DAEMON + "test_a20_a_bearer_dies_with_its_session"),
     Off("bearers rotate without uids", "groups.py",
-        "_load(path) if keep else []", "_load(path)",
+        "_load(path) if keep else ()", "_load(path)",
         DAEMON + "test_a33_where_the_kernel_names_nobody_old_bearers_are_dead_after_a_restart"),
     # -- ends --------------------------------------------------------------------------------------
     Off("credential's expiry", "cache.py",

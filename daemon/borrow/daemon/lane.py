@@ -70,7 +70,7 @@ _KNOWN: Final = 128
 # Seconds before an end in which nothing is kept for a turn: longer than any turn takes.
 _NEAR: Final = 2.0
 
-# Seconds between two log lines with the number of credentials served; no timer, looked at while serving.
+# Seconds between two log lines with the number of credentials served; no timer, see `_count`.
 _BATCH: Final = 60.0
 
 

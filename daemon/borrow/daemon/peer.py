@@ -97,8 +97,12 @@ class SockDiag:
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_SOCK_DIAG
         )
         # The kernel's own limit: `settimeout` would cost two more calls for each question.
-        limit = struct.pack("=ll", 0, int(_ANSWER_WITHIN * 1e6))
-        self._netlink.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+        limit = struct.pack("@ll", 0, int(_ANSWER_WITHIN * 1e6))  # a timeval, of native longs
+        try:
+            self._netlink.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+        except OSError:
+            self._netlink.close()
+            raise
         self._sequence = 0
 
     def lookup(self, client: Address, server: Address) -> Peer | None:
