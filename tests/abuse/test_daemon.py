@@ -153,9 +153,9 @@ async def test_a20_two_authorization_headers_are_none() -> None:
         assert (await machine.fetch("prod-admin", bearer, extra, BOTO)).status in (400, 401)
 
 
-@pytest.mark.parametrize(("lane", "looks"), [(True, 2), (False, 1)])
+@pytest.mark.parametrize("lane", [True, False])
 async def test_a20_bearers_are_compared_in_constant_time(
-    monkeypatch: pytest.MonkeyPatch, lane: bool, looks: int
+    monkeypatch: pytest.MonkeyPatch, lane: bool
 ) -> None:
     compared: list[int] = []
 
@@ -170,8 +170,9 @@ async def test_a20_bearers_are_compared_in_constant_time(
         for _ in range(3):
             await machine.bearer()
         await machine.fetch("prod-admin", "wrong")
-    # Found by its hash, and compared all the same; the lane looks once, who refuses for itself.
-    assert compared == [64] * looks
+    # By its hash, whether one is found or not, and by everybody who looks.
+    assert compared
+    assert set(compared) == {64}
 
 
 async def test_a20_bearers_are_kept_as_hashes_only() -> None:
