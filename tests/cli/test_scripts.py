@@ -332,7 +332,7 @@ def test_a_credential_process_profile_gets_a_document(solo: Home) -> None:
 
 
 def test_doctor_finds_nothing_wrong_and_sees_what_would_win(solo: Home) -> None:
-    fine = told(solo.borrow("doctor", "--json", env={"AWS_REGION": "eu-west-1"}))
+    fine = told(solo.borrow("doctor", "--json", env={"AWS_DEFAULT_REGION": "eu-west-1"}))
     assert fine["ok"], fine
     assert [f for f in fine["findings"] if f["level"] != "ok"] == []
     odd = solo.borrow(
@@ -342,6 +342,7 @@ def test_doctor_finds_nothing_wrong_and_sees_what_would_win(solo: Home) -> None:
         "env_wins",
         "proxy",
         "no_region",
+        "profile_missing",
     }
 
 

@@ -97,6 +97,7 @@ class Pilot:
             share=flight.facts.share,
             mode=redeemed.mode or flight.mode,
             ends=Deadline.at(redeemed.expires_at, self._clock()),
+            agent=str(flight.context.get("agent", "")),
             token=redeemed.token,
         )
 

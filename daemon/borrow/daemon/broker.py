@@ -328,10 +328,17 @@ class Broker:
             else:
                 return
 
-    def own_grant(self, role: str, group: Group | None) -> Grant:
-        """The live grant of `role`, the group's own first; Misconfigured if there is none."""
+    def own_grant(self, role: str, group: Group | None, grant_id: str = "") -> Grant:
+        """The live grant of `role`, the group's own first; Misconfigured if there is none.
+
+        With `grant_id` only that one.
+        """
         now = self.now()
-        live = [grant for grant in self.cache.live(now) if grant.role == role]
+        live = [
+            grant
+            for grant in self.cache.live(now)
+            if grant.role == role and grant_id in ("", grant.grant_id)
+        ]
         if not live:
             raise Misconfigured(f"no live grant of {role!r}", hint="`borrow` shows what you hold")
         own = [grant for grant in live if group is not None and grant.group == group.id]

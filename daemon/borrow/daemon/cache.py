@@ -5,7 +5,7 @@ until when, is decided here and nowhere else:
 
 - until min(credential expiry, grant end), looked at when serving, never by a timer alone;
 - within the tier's lease of the last contact with the approver (a revocation must reach us);
-- by the caller group that asked, or by the whole device where the role says `share = "device"`;
+- by the caller group that asked, or by all people of the device where `share = "device"`;
 - never after the grant was said to be over, whatever arrives late (invariant I9).
 """
 
@@ -35,7 +35,8 @@ LONGEST_GRANT: Final = 7 * 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A grant this device was given. `group` is the id of the caller group that asked."""
+    """A grant this device was given. `group` is the id of the caller group that asked, `agent` the
+    agent that it is, if it is one: its sessions bear its name, so nobody shares them."""
 
     grant_id: str
     request_id: str
@@ -46,6 +47,7 @@ class Grant:
     share: str
     mode: str
     ends: Deadline
+    agent: str = ""
     token: str = field(repr=False, default="")  # the grant token: in memory only, ever
 
 
@@ -130,7 +132,7 @@ class Cache:
             if grant.role != role:
                 continue
             own = grant.group == group
-            if not own and not (may_share and grant.share == "device"):
+            if not own and (grant.agent or not may_share or grant.share != "device"):
                 continue
             rank = (own, grant.ends.wall)
             if best is None or rank > (best.group == group, best.ends.wall):

@@ -12,12 +12,14 @@ import os
 import socket
 from typing import TYPE_CHECKING, Any, Final
 
+from borrow.daemon.agents import Agents
 from borrow.daemon.broker import Broker
 from borrow.daemon.catalogue import Catalogue
 from borrow.daemon.control import Control, Inbox, Parts, daemon_routes
 from borrow.daemon.control_answer import answer_routes
 from borrow.daemon.control_borrow import borrow_routes
 from borrow.daemon.control_elevate import elevate_routes
+from borrow.daemon.control_watch import Watchers, watch_routes
 from borrow.daemon.control_held import held_routes
 from borrow.daemon.csm import Denied, Listener
 from borrow.daemon.csm_clients import NAME as MONITORED
@@ -90,6 +92,7 @@ class Core:
         self._stop = stop
         self._groups: dict[str, Group] = {}
         self._last_sweep = world.now()
+        self._watchers = Watchers()
         self._teller = Teller(world.say, world.draw, world.now)
         self.upstream = Upstream(self._connect)
         self.poll = Poll(
@@ -98,6 +101,7 @@ class Core:
             on_ended=self._on_ended,
             on_frozen=self._on_frozen,
             on_notice=self._on_notice,
+            on_contact=self._watchers.touch,
         )
         self.broker = Broker(
             config,
@@ -136,7 +140,8 @@ class Core:
         if monitor is not None:
             spawn(self.csm.resume())
         self.endings = Endings(self.broker.cache, world.now, self._say, world.look_every)
-        self.lane = Lane(self.broker, self.bearers, spawn, port=port)
+        self.agents = Agents(lambda: world.now().boot)
+        self.lane = Lane(self.broker, self.bearers, self.agents, spawn, port=port)
         self.control = self._routes()
         self._spawn(self.poll.run(self._poll_needed))
 
@@ -172,7 +177,9 @@ class Core:
                 *held_routes(parts),
                 *elevate_routes(parts),
                 *answer_routes(parts),
-            ]
+                *watch_routes(parts, self._watchers),
+            ],
+            on_change=lambda: self._watchers.touch(asked=True),
         )
 
     def _connect(self) -> Transport:
@@ -196,6 +203,7 @@ class Core:
         return build_app(
             self.broker,
             self.bearers,
+            self.agents,
             self.ticker,
             self._door,
             port=self._port,
@@ -210,23 +218,27 @@ class Core:
             self._last_sweep = now
             self.broker.cache.sweep(now)
             self.broker.denials.sweep(now)
-        return self._config.enrolled and self.broker.needs_contact()
+        watched = self._watchers.count > 0
+        return self._config.enrolled and (watched or self.broker.needs_contact())
 
     # -- what happens --------------------------------------------------------------------------
 
     def _on_ended(self, grant_id: str, until: float | None) -> None:
         ended = self.broker.cache.end(grant_id, self._world.now(), until=until)
         logger.info("grant over", extra={"grant": grant_id})
+        self._watchers.touch()
         if ended is not None and (group := self._groups.get(ended.group)) is not None:
             self._say(group.session, f"borrow: {ended.role} was taken back · {grant_id}")
 
     def _on_frozen(self) -> None:
         ended = self.broker.cache.end_all(self._world.now())
         logger.warning("this device is frozen", extra={"grants": len(ended)})
+        self._watchers.touch(asked=True)
 
     def _on_notice(self, notice: Notice) -> None:
         # In the sessions that asked for this role and do not hear the same of their own question;
         # a stranger's notice goes to `borrow` only.
+        self._watchers.touch(asked=True)
         sessions = {g.session for g in self._groups.values() if g.role == notice.role}
         hint = f" · {notice.hint}" if notice.hint else ""
         for session in sessions:
@@ -255,6 +267,8 @@ class Core:
             self._groups.pop(next(iter(self._groups)))
         self._groups[flight.group.id] = flight.group
         self._spawn(self.endings.follow(flight))
+        self._spawn(self._watchers.follow(flight))
+        self._watchers.touch()
         if flight.group.tty:
             self._spawn(self._teller.follow(flight))
 

@@ -84,7 +84,7 @@ class Door:
         allow_root: bool = False,
         on_reject: OnReject | None = None,
         census: Count = holders,
-        lane: Callable[[bytes], bytes | None] | None = None,
+        lane: Callable[[bytes, Peer | None], bytes | None] | None = None,
     ) -> None:
         self.refused: Counter[str] = Counter()
         self.admitted = 0
@@ -255,7 +255,7 @@ class Visitor(asyncio.Protocol):
         # A client that does not read its answers is aiohttp's, which waits for it.
         if (lane := self._door.lane) is None or self.transport.get_write_buffer_size():
             return False
-        answer = lane(data)
+        answer = lane(data, self.peer)
         if answer is None:
             return False
         self._answered = self._loop.time()

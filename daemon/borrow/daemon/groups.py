@@ -53,10 +53,10 @@ class Group:
 
     @property
     def id(self) -> str:
-        """The name on the wire and in the cache. IMDS callers are one group."""
-        if self.sid == 0:
-            return IMDS
+        """The name on the wire and in the cache. IMDS callers are one group, or their agent's."""
         agent = f":{self.agent}" if self.agent else ""
+        if self.sid == 0:
+            return IMDS + agent
         return f"{self.role}:{self.sid}:{self.start}{agent}"
 
     @property
@@ -67,6 +67,14 @@ class Group:
     @property
     def session(self) -> Session:
         return Session(self.sid, self.start, self.tty)
+
+    @classmethod
+    def named(cls, role: str, group_id: str) -> Group:
+        """The group with this id, as `id` made it; its terminal is not known."""
+        _, *rest = group_id.split(":")
+        if len(rest) < 2 or not (rest[0].isdecimal() and rest[1].isdecimal()):
+            return cls(role)
+        return cls(role, int(rest[0]), int(rest[1]), agent=":".join(rest[2:]))
 
     def for_role(self, role: str) -> Group:
         """The same callers, asking for another role (an elastic role's base, or its elevation)."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 
-from borrow.daemon.container import describe_connection
+from borrow.daemon.container import describe_connection, peer_of
 from borrow.daemon.documents import imds_document
 from borrow.daemon.flights import Asked
 from borrow.daemon.forwarders import passes_on
@@ -33,6 +33,7 @@ from borrow.protocol.errors import BorrowError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from borrow.daemon.agents import Agents
     from borrow.daemon.broker import Broker, Served
     from borrow.daemon.catalogue import RoleFacts
     from borrow.daemon.front import Door
@@ -86,6 +87,7 @@ class Imds:
     def __init__(
         self,
         broker: Broker,
+        agents: Agents,
         ticker: Ticker,
         door: Door,
         tokens: Tokens,
@@ -94,6 +96,7 @@ class Imds:
         on_reject: Callable[[str], None],
     ) -> None:
         self._broker = broker
+        self._agents = agents
         self._ticker = ticker
         self._door = door
         self._tokens = tokens
@@ -170,7 +173,9 @@ class Imds:
         async def describe() -> dict[str, Any]:
             return await describe_connection(self._door, request)
 
-        caller = Caller(Group(role), "imds", Asked(), describe)
+        agent = await self._agents.behind(peer_of(self._door, request))
+        group = Group(role) if agent is None else agent.of(Group(role))
+        caller = Caller(group, "imds", Asked(), describe)
 
         async def fetch() -> Served:
             known = await self._known(role)

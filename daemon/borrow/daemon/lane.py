@@ -30,10 +30,12 @@ from borrow.daemon.tower import Caller
 from borrow.protocol.request import is_role_name
 
 if TYPE_CHECKING:
+    from borrow.daemon.agents import Agents
     from borrow.daemon.broker import Broker, Served
     from borrow.daemon.cache import Held
     from borrow.daemon.groups import Bearer, Bearers
     from borrow.daemon.moments import Moment
+    from borrow.daemon.peer import Peer
     from borrow.daemon.tasks import Spawn
 
 logger = logging.getLogger("borrow.daemon.edge")
@@ -70,7 +72,7 @@ _KNOWN: Final = 128
 # Seconds before an end in which nothing is kept for a turn: longer than any turn takes.
 _NEAR: Final = 2.0
 
-# Seconds between two log lines with the number of credentials served; no timer, see `_count`.
+# Seconds between two log lines with the number of credentials served; looked at while serving.
 _BATCH: Final = 60.0
 
 
@@ -90,6 +92,7 @@ class _Ready(NamedTuple):
 
     epoch: int
     role: str
+    agent: bool  # the bearer is an agent's own
     answer: bytes
 
 
@@ -130,10 +133,13 @@ _STAYS: Final = (b"keep-alive", b"Keep-Alive")
 class Lane:
     """`served` counts the answers by role since the start."""
 
-    def __init__(self, broker: Broker, bearers: Bearers, spawn: Spawn, *, port: int) -> None:
+    def __init__(
+        self, broker: Broker, bearers: Bearers, agents: Agents, spawn: Spawn, *, port: int
+    ) -> None:
         self.served: Counter[str] = Counter()
         self._broker = broker
         self._bearers = bearers
+        self._agents = agents
         self._spawn = spawn
         self._authority = authority_of(port)
         self._cache = broker.cache
@@ -143,26 +149,30 @@ class Lane:
         self._logged: Counter[str] = Counter()
         self._flushed = broker.now()
 
-    def answer(self, data: bytes) -> bytes | None:
-        """The bytes to send for this request, or None: then aiohttp has it."""
+    def answer(self, data: bytes, peer: Peer | None = None) -> bytes | None:
+        """The bytes to send for this request of `peer`, or None: then aiohttp has it."""
         # By hash: the time a look-up takes says nothing about a bearer within.
         key = sha256(data).digest()
         ready = self._ready.get(key)
         if ready is None or ready.epoch != self._epoch():
-            ready = self._look(key, data)
+            ready = self._look(key, data, peer)
             if ready is None:
                 return None
+        elif not (ready.agent or self._agents.cleared(peer)):
+            return None
         self.served[ready.role] += 1
         return ready.answer
 
     def _epoch(self) -> int:
         return self._cache.epoch + self._bearers.epoch
 
-    def _look(self, key: bytes, data: bytes) -> _Ready | None:
+    def _look(self, key: bytes, data: bytes, peer: Peer | None) -> _Ready | None:
         """Ask for one request anew, and keep the answer for this turn where that is safe."""
         known = self._known.get(key) or self._read(key, data)
         if known is None or not self._bearers.stands(known.bearer):
             return None
+        if not (known.bearer.group.agent or self._agents.cleared(peer)):
+            return None  # a person's bearer in the hands of an agent: the slow way sees through it
         served = self._broker.look(known.caller)
         if served is None:
             return None
@@ -174,7 +184,7 @@ class Lane:
             self._flush(now)
         if self._bearers.is_old_belief(known.bearer.group):
             self._spawn(self._renew(known.bearer))
-        ready = _Ready(self._epoch(), known.role, answer)
+        ready = _Ready(self._epoch(), known.role, bool(known.bearer.group.agent), answer)
         facts = self._broker.catalogue.known(known.role)
         if served.held.ends.left(now) > _NEAR and facts is not None and not facts.base:
             if not self._ready:
