@@ -90,7 +90,7 @@ GUARDS = (
         CACHE + "test_a_revocation_of_an_unknown_grant_stops_its_late_answer"),
     # -- who ---------------------------------------------------------------------------------------
     Off("another session's grant", "cache.py",
-        'if not own and not (may_share and grant.share == "device"):', "if False:",
+        'if not own and (grant.agent or not may_share or grant.share != "device"):', "if False:",
         CACHE + "test_another_group_gets_nothing_of_a_session_grant"),
     Off("agents share nothing", "broker.py",
         "may_share=not group.agent", "may_share=True",
