@@ -150,6 +150,11 @@ class UnixPeer(NamedTuple):
 
 def unix_peer(connection: socket.socket) -> UnixPeer | None:
     """SO_PEERCRED of an accepted Unix socket; None where the system does not give it."""
+    if sys.platform == "darwin":
+        from borrow.daemon.peer_elsewhere import macos_unix_peer  # late: only there
+
+        found = macos_unix_peer(connection)
+        return UnixPeer(*found) if found is not None else None
     option = getattr(socket, "SO_PEERCRED", None)
     if option is None or connection.family != socket.AF_UNIX:
         return None
