@@ -41,6 +41,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "extend": Entry(BORROWING, "holding:extend", "Keep a role for longer."),
     "explain": Entry(BORROWING, "holding:explain", "Why: a request, a grant or a role."),
     "env": Entry(BORROWING, "running:env", "A role for this shell, to be evaluated by it."),
+    "console": Entry(BORROWING, "console:console", "The cloud's own pages, signed in with a role."),
     "inbox": Entry(ANSWERING, "answering:inbox", "Requests that wait for your answer."),
     "approve": Entry(ANSWERING, "answering:approve", "Say yes to a request."),
     "deny": Entry(ANSWERING, "answering:deny", "Say no to a request."),
@@ -55,6 +56,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "audit": Entry(RUNNING, "audit:audit", "Verify and export the log."),
     "daemon": Entry(RUNNING, "daemons:daemon", "Start, stop and watch the daemon."),
     "server": Entry(RUNNING, "servers:server", "Run a team's approver."),
+    "docker": Entry(RUNNING, "docker:docker", "Roles for containers."),
     "mcp": Entry(RUNNING, "mcp:mcp", "Let a coding agent ask, by its own protocol."),
     "conformance": Entry(
         RUNNING, "conformance:conformance", "Check any credential endpoint against SDKs' needs."

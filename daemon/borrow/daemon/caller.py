@@ -56,6 +56,9 @@ AGENT_PROGRAMS: Final[dict[str, str]] = {
     "aider": "aider",
 }
 
+# What adopts orphans and starts services: no agent, and no family of what it adopted.
+_INITS: Final = frozenset({"systemd", "init", "tini", "dumb-init", "docker-init", "catatonit"})
+
 MAX_AGENT: Final = 40  # characters of its name
 UNNAMED_AGENT: Final = "agent"  # `--agent` says that it is one, and not which
 _NOT_A_NAME = re.compile(r"[^A-Za-z0-9._-]+")
@@ -328,9 +331,9 @@ def _agent(line: list[tuple[int, procfs.Stat]]) -> _Agent:
         name = by_name or _flagged(pid)
         if not name or name != (found.name or name):
             continue
-        # A flag is set by the parent for its children; init's child is nobody's but its own.
+        # A flag is set by the parent for its children, unless it died and an init took them in.
         above = line[place + 1] if place + 1 < len(line) else (pid, seen)
-        is_set_above = not by_name and above[1].ppid > 1
+        is_set_above = not by_name and above[1].comm not in _INITS
         found = _Agent(name, above[0] if is_set_above else pid)
     return found
 
