@@ -150,8 +150,12 @@ def forge(cell: Cell, child: subprocess.Popen[str]) -> None:
         "AwsException": "AccessDenied",
     }
     before = cell.home.status()["csm"].get("unknown", 0)
+    # The socket stays: the daemon asks the kernel whose it is.
     with contextlib.closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as line:
         line.sendto(json.dumps(told).encode(), ("127.0.0.1", int(env["AWS_CSM_PORT"])))
-    wait_for(lambda: cell.home.status()["csm"].get("unknown", 0) > before, why="the forged report")
+        wait_for(
+            lambda: cell.home.status()["csm"].get("unknown", 0) > before,
+            why="the forged report to be judged",
+        )
     mine = str(child.pid)
     assert not [one for one in cell.home.status()["offers"] if f":{mine}:" in one["group"]]

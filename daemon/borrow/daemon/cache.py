@@ -194,6 +194,7 @@ class Cache:
     def forget(self, grant_id: str) -> None:
         """Drop a grant whose token the approver no longer takes. No grave: if the grant lives, the
         question that follows joins it and brings a new token; if not, nothing will name it."""
+        self.epoch += 1
         self._grants.pop(grant_id, None)
         self._held.pop(grant_id, None)
 

@@ -16,6 +16,7 @@ import json
 import os
 import re
 import shlex
+import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -103,6 +104,10 @@ class ProcessFacts:
 
 def session_of(pid: int) -> Session | None:
     """The session `pid` is in now; a process cannot enter another one, only open its own."""
+    if sys.platform == "darwin":
+        from borrow.daemon import caller_macos  # late: only there
+
+        return caller_macos.session_of(pid)
     own = procfs.stat_of(pid)
     if own is None:
         return None
@@ -128,6 +133,10 @@ def session_alive(sid: int, leader_start: int) -> bool:
     Cheap while the leader lives; else one look at every process, so the caller remembers a yes
     for a few seconds.
     """
+    if sys.platform == "darwin":
+        from borrow.daemon import caller_macos
+
+        return caller_macos.session_alive(sid, leader_start)
     leader = procfs.stat_of(sid)
     if leader is not None and leader.session in {0, sid} and leader.start == leader_start:
         if procfs.is_alive(leader):
@@ -203,6 +212,10 @@ def pids_of_inodes(inodes: Collection[int], uid: int) -> dict[int, int]:
 
 def describe(pid: int) -> ProcessFacts | None:
     """What is known of `pid`; None if it is gone, or was replaced while it was being read."""
+    if sys.platform == "darwin":
+        from borrow.daemon import caller_macos
+
+        return caller_macos.describe(pid)
     before = procfs.stat_of(pid)
     if before is None or not procfs.is_alive(before):
         return None

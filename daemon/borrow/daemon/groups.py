@@ -169,10 +169,13 @@ class Bearers:
         found = self._issued(authorization)
         return found if found is not None and self.stands(found) else None
 
-    def stands(self, bearer: Bearer) -> bool:
-        """Whether a bearer that was found is still issued, and its session still believed."""
+    def stands(self, bearer: Bearer, *, ahead: float = 0.0) -> bool:
+        """Whether a bearer that was found is still issued, and its session still believed.
+
+        `ahead`: and will be for so many seconds.
+        """
         known = self._bearers.get(bearer.digest) is bearer
-        return known and self._age(bearer.group) < _BELIEVED
+        return known and self._age(bearer.group) + ahead < _BELIEVED
 
     def is_old_belief(self, group: Group) -> bool:
         """Whether to `renew` now, so that a busy session stays believed. True once."""

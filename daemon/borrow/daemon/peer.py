@@ -97,8 +97,12 @@ class SockDiag:
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_SOCK_DIAG
         )
         # The kernel's own limit: `settimeout` would cost two more calls for each question.
-        limit = struct.pack("@ll", 0, int(_ANSWER_WITHIN * 1e6))
-        self._netlink.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+        limit = struct.pack("@ll", 0, int(_ANSWER_WITHIN * 1e6))  # a timeval, of native longs
+        try:
+            self._netlink.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+        except OSError:
+            self._netlink.close()
+            raise
         self._sequence = 0
 
     def lookup(self, client: Address, server: Address) -> Peer | None:
@@ -146,6 +150,11 @@ class UnixPeer(NamedTuple):
 
 def unix_peer(connection: socket.socket) -> UnixPeer | None:
     """SO_PEERCRED of an accepted Unix socket; None where the system does not give it."""
+    if sys.platform == "darwin":
+        from borrow.daemon.peer_elsewhere import macos_unix_peer  # late: only there
+
+        found = macos_unix_peer(connection)
+        return UnixPeer(*found) if found is not None else None
     option = getattr(socket, "SO_PEERCRED", None)
     if option is None or connection.family != socket.AF_UNIX:
         return None
