@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from borrow.daemon.moments import Deadline, Moment
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from borrow.protocol.credentials import AwsCredentials
 
@@ -92,9 +92,13 @@ Look = Serve | Mint | OutOfContact | Nothing
 
 
 class Cache:
-    """The grants and credentials of one daemon. Memory only."""
+    """The grants and credentials of one daemon. Memory only.
+
+    `on_change` is called when a grant came or was ended, not when one ends by itself.
+    """
 
     def __init__(self) -> None:
+        self.on_change: Callable[[], None] = lambda: None
         self._grants: dict[str, Grant] = {}
         self._held: dict[str, Held] = {}
         self._graves: dict[str, Deadline] = {}
@@ -149,6 +153,7 @@ class Cache:
         if (grave is not None and not grave.passed(now)) or grant.ends.passed(now):
             return False
         self._grants[grant.grant_id] = grant
+        self.on_change()
         return True
 
     def put(self, grant_id: str, credentials: AwsCredentials, now: Moment) -> bool:
@@ -174,6 +179,8 @@ class Cache:
         grave, known = Deadline.at(end, now), self._graves.get(grant_id)
         if known is None or known.wall < grave.wall:
             self._graves[grant_id] = grave
+        if grant is not None:
+            self.on_change()
         return grant
 
     def end_all(self, now: Moment, grant_ids: Collection[str] | None = None) -> list[Grant]:

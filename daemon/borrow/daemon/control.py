@@ -95,7 +95,8 @@ def daemon_routes(parts: Parts) -> list[Route]:
     async def bearers(call: Call, _: str) -> Answer:
         body = Members(call.body, "request")
         role = role_in(body)
-        run, elevate = flag(body, "run"), flag(body, "elevate")
+        run, elevate, listed = flag(body, "run"), flag(body, "elevate"), flag(body, "roles")
+        agent = agent_in(body)
         reason, ticket = body.text_or("reason"), body.text_or("ticket", limit=128)
         seconds = seconds_in(body)
         body.end()
@@ -105,14 +106,17 @@ def daemon_routes(parts: Parts) -> list[Route]:
             # Without it the bearer is good all the same; the first fetch waits for the approver.
             facts = await parts.broker.catalogue.role(role)
             region, needs = facts.region, facts.needs
-        group = await caller_group(call.pid, role)
+        group = await caller_group(call.pid, role, agent)
         bearer = parts.bearers.issue(group, reason=reason, ticket=ticket, seconds=seconds)
         if elevate:
             parts.broker.elevations.agree(group)
         monitor = await parts.csm.client(group) if run else {}
         url = f"http://{LOOPBACK}:{parts.port}/v1/credentials/{role}"
-        return {"url": url, "bearer": bearer, "role": role, "region": region, "needs": needs} | (
-            {"csm": monitor} if run else {}
+        known = [{"name": each.name, "arn": each.arn} for each in parts.broker.catalogue.all()]
+        return (
+            {"url": url, "bearer": bearer, "role": role, "region": region, "needs": needs}
+            | ({"csm": monitor} if run else {})
+            | ({"roles": known} if listed else {})  # which of the caller's profiles are roles
         )
 
     async def imds(call: Call, _: str) -> Answer:
@@ -222,8 +226,12 @@ def ask_of(flight: Flight, parts: Parts) -> dict[str, Any]:
     }
 
 
-async def caller_group(pid: int, role: str) -> Group:
-    """The caller group of the process at the other end of the control socket."""
+async def caller_group(pid: int, role: str, named: str = "") -> Group:
+    """The caller group of the process at the other end of the control socket.
+
+    `named`: the agent it says to be. One that was recognised keeps its name, because another one
+    would begin with a clean record.
+    """
 
     def look() -> tuple[Session | None, str]:
         return session_of(pid), agent_of(pid)
@@ -231,7 +239,7 @@ async def caller_group(pid: int, role: str) -> Group:
     session, agent = await asyncio.to_thread(look)
     if session is None:
         raise Misconfigured("the calling process cannot be seen", hint="is /proc mounted?")
-    return Group(role, session.sid, session.leader_start, session.tty, agent)
+    return Group(role, session.sid, session.leader_start, session.tty, agent or named)
 
 
 async def caller_process(pid: int) -> dict[str, Any]:
@@ -250,6 +258,13 @@ def role_named(role: str) -> str:
     if not is_role_name(role):
         raise Misconfigured("that cannot be a role's name", hint="borrow roles lists them")
     return role
+
+
+def agent_in(body: Members) -> str:
+    agent = body.text_or("agent", limit=40)
+    if agent and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", agent):
+        raise Misconfigured("that cannot be an agent's name", hint="letters, digits, . _ -")
+    return agent
 
 
 def flag(body: Members, name: str) -> bool:

@@ -28,6 +28,9 @@ from borrow.daemon.groups import Bearers
 from borrow.daemon.imds_role import NAME as IMDS_ROLE
 from borrow.daemon.imds_role import ImdsRole
 from borrow.daemon.lane import Lane
+from borrow.daemon.places import runtime_dir
+from borrow.daemon.prompts import FOLDER as PROMPTS
+from borrow.daemon.prompts import Prompts
 from borrow.daemon.telling import Teller, shared_line
 from borrow.daemon.ticker import Ticker
 from borrow.daemon.upstream import Upstream
@@ -121,11 +124,15 @@ class Core:
             on_denied=self._on_denied,
         )
         self.endings = Endings(self.broker.cache, world.now, self._say, world.look_every)
+        prompts = runtime_dir(state.path, world.environ) / PROMPTS
+        self.prompts = Prompts(prompts, self.broker.cache.live, world.now)
+        self.broker.cache.on_change = self.prompts.refresh
         self.lane = Lane(self.broker, self.bearers, spawn, port=port)
         self.control = self._routes()
         self._spawn(self.poll.run(self._poll_needed))
 
     async def close(self) -> None:
+        self.prompts.clear()
         self.lane.close()
         self.ticker.close()
         self.csm.close()
