@@ -169,7 +169,6 @@ def test_an_agents_run_is_a_caller_group_of_its_own(solo: Home) -> None:
     done = solo.borrow(*words, ok=False)
     assert "an agent is not granted 'dev-read' without a person's yes" in done.stderr
     assert env_of(solo, "dev-read", "--agent", "helper")["AI_AGENT"] == "helper"
-    refused_with(solo.borrow("run", "dev-read", "--agent", "a;b", "--", "true", ok=False), 1)
 
 
 def test_a_dry_run_shows_what_would_be_set_and_makes_no_token(ten: Home) -> None:
@@ -198,9 +197,12 @@ def test_a_dry_run_shows_what_would_be_set_and_makes_no_token(ten: Home) -> None
         ("dev-read --for soon -- true", None),
     ],
 )
-def test_wrong_order_comes_back_as_what_was_meant(solo: Home, typed: str, meant: str) -> None:
+def test_wrong_order_comes_back_as_what_was_meant(
+    solo: Home, typed: str, meant: str | None
+) -> None:
     _, hint = refused_with(solo.borrow("run", *typed.split(" "), ok=False), 2)
-    assert meant is None or hint == meant
+    if meant is not None:
+        assert hint == meant
 
 
 def test_a_broken_aws_config_does_not_stop_a_run(solo: Home, tmp_path: Path) -> None:

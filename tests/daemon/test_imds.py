@@ -6,13 +6,14 @@ import asyncio
 import calendar
 import time
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from borrow.daemon.imds import Tokens
+from borrow.daemon.peer import Unknown
 from borrow_fakes.approver import role_entry
 from borrow_fakes.workstation import Fetched, Workstation, workstation
 
@@ -84,6 +85,54 @@ async def test_a_token_ends() -> None:
         key = await token(machine)
         machine.shift.both(61)
         assert (await call(machine, "GET", f"{ROLES}/", key)).status == 401
+
+
+@pytest.mark.parametrize("entry", [{"imds": False}, {"imds": True, "tier": "sensitive"}])
+async def test_only_a_role_that_the_policy_marks_below_sensitive_is_offered(
+    entry: dict[str, Any],
+) -> None:
+    async with workstation() as machine:
+        machine.fake.roles["work"] = role_entry("work", **entry)
+        assert (await machine.control("POST", "/v1/imds", {"role": "work"}))["status"] == 403
+        assert (await call(machine, "PUT", "/latest/api/token", f"{TTL}: 60")).status == 404
+
+
+async def test_a_role_that_the_policy_took_from_imds_is_served_no_more() -> None:
+    async with offering() as machine:
+        key = await token(machine)
+        machine.fake.roles["work"] = role_entry("work", imds=False)
+        machine.shift.both(6)
+        await machine.control("GET", "/v1/roles")  # the new list arrives
+        key = await token(machine)
+        assert (await call(machine, "GET", f"{ROLES}/work", key)).status == 403
+        assert machine.fake.calls["/bc-authorize"] == 0
+
+
+async def test_where_the_kernel_names_nobody_it_cannot_be_switched_on() -> None:
+    async with workstation(peers=Unknown) as machine:
+        machine.fake.roles["work"] = role_entry("work", imds=True)
+        assert (await machine.control("POST", "/v1/imds", {"role": "work"}))["status"] == 409
+        assert (await call(machine, "PUT", "/latest/api/token", f"{TTL}: 60")).status == 404
+
+
+FORWARDERS = (
+    *("X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded", "Via"),
+    *("X-Real-IP", "X-Client-IP", "X-Envoy-External-Address", "Proxy-Connection"),
+)
+
+
+@pytest.mark.parametrize("name", FORWARDERS)
+async def test_a13_a_forwarder_gets_neither_token_nor_credentials(name: str) -> None:
+    """Also with a token of its own: whoever forwards speaks for somebody else."""
+    async with offering() as machine:
+        key = await token(machine)
+        for value in ("10.0.0.1", ""):
+            line = f"{name}: {value}"
+            put = await call(machine, "PUT", "/latest/api/token", f"{TTL}: 60", line)
+            got = await call(machine, "GET", f"{ROLES}/work", key, line)
+            assert (put.status, got.status) == (403, 403)
+            assert (put.json, got.json) == ({"error": "proxied"}, {"error": "proxied"})
+        assert machine.fake.calls["/bc-authorize"] == 0
 
 
 async def test_other_roles_and_paths_are_not_there() -> None:

@@ -79,6 +79,47 @@ def test_a_nonsensical_address_is_unknown(kernel: SockDiag, client: Address) -> 
     assert kernel.lookup(client, ("127.0.0.1", 2)) is None
 
 
+@pytest.mark.parametrize("is_connected", [True, False])
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
+def test_the_maker_of_a_datagram_is_named_with_its_inode(
+    kernel: SockDiag, is_connected: bool, family: socket.AddressFamily
+) -> None:
+    with receiver() as ours, socket.socket(family, socket.SOCK_DGRAM) as sender:
+        port = ours.getsockname()[1]
+        to = ("127.0.0.1" if family == socket.AF_INET else "::ffff:127.0.0.1", port)
+        if is_connected:
+            super(socket.socket, sender).connect(to)
+            sender.send(b"x")
+        else:
+            super(socket.socket, sender).sendto(b"x", to)
+        _, origin = ours.recvfrom(10)
+        peer = kernel.sender(origin, ours.getsockname())
+        assert peer is not None
+        assert (peer.uid, peer.inode) == (os.getuid(), os.fstat(sender.fileno()).st_ino)
+
+
+def test_a_sender_that_has_gone_is_unknown(kernel: SockDiag) -> None:
+    with receiver() as ours:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            sender.sendto(b"x", ours.getsockname())
+        _, origin = ours.recvfrom(10)
+        assert kernel.sender(origin, ours.getsockname()) is None
+
+
+@contextmanager
+def receiver() -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ours:
+        ours.bind(("127.0.0.1", 0))
+        yield ours
+
+
+def test_a_port_somebody_listens_on_is_not_the_maker_of_a_connection(kernel: SockDiag) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        assert kernel.lookup(listener.getsockname(), ("127.0.0.1", 2)) is None
+
+
 def test_a_closed_source_knows_nothing(kernel: SockDiag) -> None:
     kernel.close()
     with connected() as (_, accepted):

@@ -45,7 +45,7 @@ MONITORING: Final = (
     "AWS_CSM_PORT",
     "AWS_CSM_CLIENT_ID",
 )
-LOOPBACK: Final = ("127.0.0.1", "localhost")
+LOOPBACK: Final = "127.0.0.1"
 PHP_TIMEOUT: Final = "150"  # seconds; PHP gives the endpoint 1 s unless told (SDKS §9)
 
 
@@ -133,7 +133,7 @@ def no_proxy(environment: Mapping[str, str]) -> dict[str, str]:
     given = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
     hosts = [host.strip() for host in given.split(",") if host.strip()]
     if "*" not in hosts:
-        hosts += [host for host in LOOPBACK if host not in hosts]
+        hosts += [host for host in (LOOPBACK, "localhost") if host not in hosts]
     joined = ",".join(hosts)
     return {"NO_PROXY": joined, "no_proxy": joined}
 

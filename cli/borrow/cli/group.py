@@ -58,6 +58,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "audit": Entry(RUNNING, "audit:audit", "Verify and export the log."),
     "daemon": Entry(RUNNING, "daemons:daemon", "Start, stop and watch the daemon."),
     "server": Entry(RUNNING, "servers:server", "Run a team's approver."),
+    "mcp": Entry(RUNNING, "mcp:mcp", "Let a coding agent ask, by its own protocol."),
     "conformance": Entry(
         RUNNING, "conformance:conformance", "Check any credential endpoint against SDKs' needs."
     ),

@@ -89,7 +89,7 @@ async def serve(home: Home) -> None:
     from borrow.cli.assembly import alone
     from borrow.daemon.app import run
 
-    with alone(home.state.path):
+    with alone(home.state.path, look="borrow daemon status"):
         async with approver(home):
             await run(home.state)
 

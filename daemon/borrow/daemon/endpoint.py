@@ -17,6 +17,7 @@ from borrow.daemon.pace import pace_middleware
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from borrow.daemon.agents import Agents
     from borrow.daemon.broker import Broker
     from borrow.daemon.front import Door
     from borrow.daemon.groups import Bearers
@@ -28,6 +29,7 @@ MAX_BODY = 1024  # bytes; no request of ours has a body
 def build_app(
     broker: Broker,
     bearers: Bearers,
+    agents: Agents,
     ticker: Ticker,
     door: Door,
     *,
@@ -38,11 +40,11 @@ def build_app(
 ) -> web.Application:
     app = web.Application(client_max_size=MAX_BODY)
     rules = tuple(origin_form_or_latest if rule is origin_form else rule for rule in RULES)
-    install_guard(app, guard_middleware(port, rules=rules, on_reject=on_reject))
+    install_guard(app, guard_middleware(port, rules=rules, on_reject=on_reject), on_reject)
     app.middlewares.append(
         pace_middleware(lambda: broker.now().boot, on_reject, most=door.limits.per_second)
     )
-    app.add_routes(Container(broker, bearers, ticker, door, on_reject).routes())
-    imds = Imds(broker, ticker, door, Tokens(imds_key), role=imds_role, on_reject=on_reject)
+    app.add_routes(Container(broker, bearers, agents, ticker, door, on_reject).routes())
+    imds = Imds(broker, agents, ticker, door, Tokens(imds_key), role=imds_role, on_reject=on_reject)
     app.add_routes(imds.routes())
     return app

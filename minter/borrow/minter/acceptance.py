@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 from sqlalchemy import insert, select
 
 from borrow.minter import decisions, grants, requests, schema, session_policy
-from borrow.minter.fatigue import earlier_denials, refuse_tiring
+from borrow.minter.fatigue import earlier_denials, refuse_busy_agent, refuse_tiring
 from borrow.minter.records import (
     Request,
     grant_from,
@@ -130,6 +130,7 @@ def _equal_requests(step: Step, asked: RequestObject, *, shared: bool) -> Iterat
         & (table.c.role == asked.role.identifier)
         & (table.c.arn == asked.role.arn)
         & (table.c.session_policy == asked.role.session_policy)
+        & (table.c.agent == asked.agent)  # an agent never rides on what its person was given
         & ((table.c.share == "device") | mine if shared else mine)
     )
     live = schema.grants
@@ -178,6 +179,7 @@ def _judged(step: Step, policy: Policy, signed: SignedRequest, device: Device) -
     if asked.extends:
         _refuse_bad_extension(_extended(step, asked, device), step, rule.id, rule.extensions)
     if not isinstance(verdict, Auto):
+        refuse_busy_agent(step, asked, policy.defaults.agents)
         refuse_tiring(step, asked)
     values: dict[str, Any] = {
         "rule": rule.id,
@@ -265,6 +267,7 @@ def _extended(step: Step, asked: RequestObject, device: Device) -> tuple[Grant, 
     first = load_request(step, grant.request_id)
     wanted = (asked.role.identifier, asked.role.arn, asked.role.session_policy)
     shared = first.share == "device" or first.group == asked.group
+    shared = shared and first.agent == asked.agent
     if wanted != (first.role, first.arn, first.session_policy) or not shared:
         raise Refused(
             f"{asked.extends} is a grant for something else",
