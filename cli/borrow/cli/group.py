@@ -51,6 +51,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "setup": Entry(RUNNING, "setting_up:setup", "Set Borrow up for yourself, on this machine."),
     "join": Entry(RUNNING, "joining:join", "Join a team with an invitation."),
     "doctor": Entry(RUNNING, "doctor:doctor", "Look for what is wrong here."),
+    "profiles": Entry(RUNNING, "profiles:profiles", "Roles as profiles in your AWS config."),
     "totp": Entry(RUNNING, "authenticator:totp", "Your authenticator app."),
     "keys": Entry(RUNNING, "basekeys:keys", "The base keys of solo mode."),
     "imds": Entry(RUNNING, "imds:imds", "Serve one role as instance credentials."),
