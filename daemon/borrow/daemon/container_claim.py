@@ -31,7 +31,9 @@ def take_container(body: dict[str, Any]) -> tuple[dict[str, Any], Container]:
     if given is None:
         return rest, Container()
     if not isinstance(given, dict):
-        raise Misconfigured("container is project, service and image", hint="borrow docker --help")
+        raise Misconfigured(
+            "container is project, service and image", hint="see `borrow docker --help`"
+        )
     members = Members(given, "container")
     project, service = members.text("project", limit=64), members.text("service", limit=64)
     image = members.text_or("image", limit=_MAX_IMAGE)
