@@ -177,8 +177,9 @@ def system_peers() -> PeerSource:
     try:
         return SockDiag()
     except OSError as exc:
+        why = (exc.strerror or "failed").lower()
         raise Misconfigured(
-            f"the kernel does not say who connects (sock_diag: {(exc.strerror or 'failed').lower()})",
+            f"the kernel does not say who connects (sock_diag: {why})",
             hint="let the daemon open a NETLINK_SOCK_DIAG socket; nobody is served unknown",
         ) from exc
 
