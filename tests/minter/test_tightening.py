@@ -221,3 +221,11 @@ def test_the_limits_of_a_rule_that_took_anothers_place_hold(
     target, facts = house.cloud.calls[-1]
     assert (target.mint_seconds, facts.deny_iam) == (300, True)
     assert grant.person == ANN
+
+
+def test_a_container_shares_with_nobody_on_its_device(house: MinterHouse, ann: FakeDevice) -> None:
+    first = house.ask(ann, "dev").view.request_id
+    inside = house.ask(ann, "dev", group="dev:1:2:@shop/app").view.request_id
+    assert inside != first
+    assert house.ask(ann, "dev", group="other").view.request_id == first
+    assert house.ask(ann, "dev", group="dev:1:2:@shop/app").view.request_id == inside

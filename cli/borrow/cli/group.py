@@ -44,6 +44,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "trust": Entry(BORROWING, "trust:trust", "Let this project choose roles for its commands."),
     "untrust": Entry(BORROWING, "trust:untrust", "Let this project choose nothing any more."),
     "hook": Entry(BORROWING, "hook:hook", "Prompt, project roles and completion for your shell."),
+    "console": Entry(BORROWING, "console:console", "The cloud's own pages, signed in with a role."),
     "inbox": Entry(ANSWERING, "answering:inbox", "Requests that wait for your answer."),
     "approve": Entry(ANSWERING, "answering:approve", "Say yes to a request."),
     "deny": Entry(ANSWERING, "answering:deny", "Say no to a request."),
@@ -59,6 +60,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "audit": Entry(RUNNING, "audit:audit", "Verify and export the log."),
     "daemon": Entry(RUNNING, "daemons:daemon", "Start, stop and watch the daemon."),
     "server": Entry(RUNNING, "servers:server", "Run a team's approver."),
+    "docker": Entry(RUNNING, "docker:docker", "Roles for containers."),
     "mcp": Entry(RUNNING, "mcp:mcp", "Let a coding agent ask, by its own protocol."),
     "conformance": Entry(
         RUNNING, "conformance:conformance", "Check any credential endpoint against SDKs' needs."

@@ -11,9 +11,6 @@ from typing import TYPE_CHECKING
 from borrow.daemon.hardening import protect_process
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Callable
-
     from borrow.daemon.app import Started
 
 
@@ -26,6 +23,7 @@ def main() -> int:
 
     from borrow.daemon.app import run
     from borrow.daemon.logs import log_to, stop_logging
+    from borrow.daemon.loops import loop_factory
     from borrow.daemon.places import StateDir, default_state_dir
     from borrow.protocol.errors import BorrowError
 
@@ -33,7 +31,7 @@ def main() -> int:
         state = StateDir.open(default_state_dir(os.environ, Path.home()))
         handler = log_to(state / "daemon.log")
         try:
-            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            with asyncio.Runner(loop_factory=loop_factory()) as runner:
                 runner.run(run(state, ready=_started))
         finally:
             stop_logging(handler)
@@ -45,15 +43,6 @@ def main() -> int:
             raise
         return _failed(_first(known))
     return 0
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """uvloop's loop, half the time for each cached fetch; asyncio's own where there is none."""
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
 
 
 def _started(_: Started) -> None:

@@ -252,7 +252,11 @@ class Broker:
 
     def _look(self, group: Group) -> Serve | Mint | OutOfContact | Nothing:
         return self.cache.look(
-            group.role, group.id, self.now(), self._contact.last, may_share=not group.agent
+            group.role,
+            group.id,
+            self.now(),
+            self._contact.last,
+            may_share=not group.is_apart,
         )
 
     def _tell_shared(self, group: Group, grant: Grant) -> None:

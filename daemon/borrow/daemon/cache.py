@@ -50,6 +50,11 @@ class Grant:
     agent: str = ""
     token: str = field(repr=False, default="")  # the grant token: in memory only, ever
 
+    @property
+    def is_apart(self) -> bool:
+        """Of an agent or a container: nobody else's, whatever the role says of sharing."""
+        return bool(self.agent) or "@" in self.group
+
 
 @dataclass(frozen=True, slots=True)
 class Held:
@@ -136,7 +141,7 @@ class Cache:
             if grant.role != role:
                 continue
             own = grant.group == group
-            if not own and (grant.agent or not may_share or grant.share != "device"):
+            if not own and (grant.is_apart or not may_share or grant.share != "device"):
                 continue
             rank = (own, grant.ends.wall)
             if best is None or rank > (best.group == group, best.ends.wall):
@@ -196,6 +201,7 @@ class Cache:
     def forget(self, grant_id: str) -> None:
         """Drop a grant whose token the approver no longer takes. No grave: if the grant lives, the
         question that follows joins it and brings a new token; if not, nothing will name it."""
+        self.epoch += 1
         self._held.pop(grant_id, None)
         if self._grants.pop(grant_id, None) is not None:
             self.on_change()

@@ -16,6 +16,7 @@ import json
 import os
 import re
 import shlex
+import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -54,6 +55,9 @@ AGENT_PROGRAMS: Final[dict[str, str]] = {
     "opencode": "opencode",
     "aider": "aider",
 }
+
+# What adopts orphans and starts services: no agent, and no family of what it adopted.
+_INITS: Final = frozenset({"systemd", "init", "tini", "dumb-init", "docker-init", "catatonit"})
 
 MAX_AGENT: Final = 40  # characters of its name
 UNNAMED_AGENT: Final = "agent"  # `--agent` says that it is one, and not which
@@ -100,6 +104,10 @@ class ProcessFacts:
 
 def session_of(pid: int) -> Session | None:
     """The session `pid` is in now; a process cannot enter another one, only open its own."""
+    if sys.platform == "darwin":
+        from borrow.daemon import caller_macos  # late: only there
+
+        return caller_macos.session_of(pid)
     own = procfs.stat_of(pid)
     if own is None:
         return None
@@ -125,6 +133,10 @@ def session_alive(sid: int, leader_start: int) -> bool:
     Cheap while the leader lives; else one look at every process, so the caller remembers a yes
     for a few seconds.
     """
+    if sys.platform == "darwin":
+        from borrow.daemon import caller_macos
+
+        return caller_macos.session_alive(sid, leader_start)
     leader = procfs.stat_of(sid)
     if leader is not None and leader.session in {0, sid} and leader.start == leader_start:
         if procfs.is_alive(leader):
@@ -200,6 +212,10 @@ def pids_of_inodes(inodes: Collection[int], uid: int) -> dict[int, int]:
 
 def describe(pid: int) -> ProcessFacts | None:
     """What is known of `pid`; None if it is gone, or was replaced while it was being read."""
+    if sys.platform == "darwin":
+        from borrow.daemon import caller_macos
+
+        return caller_macos.describe(pid)
     before = procfs.stat_of(pid)
     if before is None or not procfs.is_alive(before):
         return None
@@ -315,9 +331,9 @@ def _agent(line: list[tuple[int, procfs.Stat]]) -> _Agent:
         name = by_name or _flagged(pid)
         if not name or name != (found.name or name):
             continue
-        # A flag is set by the parent for its children; init's child is nobody's but its own.
+        # A flag is set by the parent for its children, unless it died and an init took them in.
         above = line[place + 1] if place + 1 < len(line) else (pid, seen)
-        is_set_above = not by_name and above[1].ppid > 1
+        is_set_above = not by_name and above[1].comm not in _INITS
         found = _Agent(name, above[0] if is_set_above else pid)
     return found
 

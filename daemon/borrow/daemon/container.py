@@ -98,7 +98,9 @@ class Container:
 
     def _caller(self, request: web.Request, bearer: Bearer, group: Group) -> Caller:
         async def describe() -> dict[str, Any]:
-            return await describe_connection(self._door, request)
+            found = await describe_connection(self._door, request)
+            # What comes by a container's bearer is carried by the process that serves its socket.
+            return found | ({"container": bearer.container} if bearer.container else {})
 
         return Caller(
             group=group,

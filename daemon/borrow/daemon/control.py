@@ -12,10 +12,11 @@ import contextlib
 import os
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from borrow.daemon.caller import agent_name, agent_of, as_context, describe, who_of
+from borrow.daemon.container_claim import take_container
 from borrow.daemon.flights import FlightState
 from borrow.daemon.groups import Group
 from borrow.daemon.ports import LOOPBACK
@@ -98,6 +99,7 @@ def daemon_routes(parts: Parts) -> list[Route]:
 
     async def bearers(call: Call, _: str) -> Answer:
         rest, agent = take_agent(call.body)
+        rest, container = take_container(rest)
         body = Members(rest, "request")
         role = role_in(body)
         run, elevate, listed = flag(body, "run"), flag(body, "elevate"), flag(body, "roles")
@@ -111,7 +113,10 @@ def daemon_routes(parts: Parts) -> list[Route]:
             facts = await parts.broker.catalogue.role(role)
             region, needs = facts.region, facts.needs
         group = await caller_group(call.pid, role, agent)
-        bearer = parts.bearers.issue(group, reason=reason, ticket=ticket, seconds=seconds)
+        group = replace(group, container=container.name)
+        bearer = parts.bearers.issue(
+            group, reason=reason, ticket=ticket, seconds=seconds, container=container.told
+        )
         if elevate:
             parts.broker.elevations.agree(group)
         monitor = await parts.csm.client(group) if run else {}

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from borrow.daemon.agents import Agents
 from borrow.daemon.broker import Broker
 from borrow.daemon.catalogue import Catalogue
+from borrow.daemon.console import Links, console_routes
 from borrow.daemon.control import Control, Inbox, Parts, daemon_routes
 from borrow.daemon.control_answer import answer_routes
 from borrow.daemon.control_borrow import borrow_routes
@@ -146,6 +147,7 @@ class Core:
         prompts = runtime_dir(state.path, world.environ) / PROMPTS
         self.prompts = Prompts(prompts, self.broker.cache.live, world.now)
         self.broker.cache.on_change = self.prompts.refresh
+        self.links = Links(lambda: world.now().boot, world.entropy)
         self.agents = Agents(lambda: world.now().boot)
         self.lane = Lane(self.broker, self.bearers, self.agents, spawn, port=port)
         self.control = self._routes()
@@ -184,6 +186,7 @@ class Core:
                 *held_routes(parts),
                 *elevate_routes(parts),
                 *answer_routes(parts),
+                *console_routes(parts, self.links),
                 *watch_routes(parts, self._watchers),
             ],
             on_change=lambda: self._watchers.touch(asked=True),
@@ -213,6 +216,7 @@ class Core:
             self.agents,
             self.ticker,
             self._door,
+            self.links,
             port=self._port,
             imds_role=self.imds_role,
             imds_key=self._world.entropy(32),

@@ -43,21 +43,31 @@ Alive = Callable[[int, int], bool]
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Whose waiting and whose grants belong together. `tty` is only where to write a line."""
+    """Whose waiting and whose grants belong together. `tty` is only where to write a line.
+
+    `container` is the name of one that is served by the session, "" for the session's own programs.
+    """
 
     role: str
     sid: int = 0
     start: int = 0
     tty: str = field(default="", compare=False)
     agent: str = ""
+    container: str = ""
 
     @property
     def id(self) -> str:
         """The name on the wire and in the cache. IMDS callers are one group, or their agent's."""
-        agent = f":{self.agent}" if self.agent else ""
+        agent = self.agent + (f"@{self.container}" if self.container else "")
+        agent = f":{agent}" if agent else ""
         if self.sid == 0:
             return IMDS + agent
         return f"{self.role}:{self.sid}:{self.start}{agent}"
+
+    @property
+    def is_apart(self) -> bool:
+        """An agent's or a container's: it uses nobody else's grants."""
+        return bool(self.agent or self.container)
 
     @property
     def key(self) -> str:
@@ -74,7 +84,8 @@ class Group:
         _, *rest = group_id.split(":")
         if len(rest) < 2 or not (rest[0].isdecimal() and rest[1].isdecimal()):
             return cls(role)
-        return cls(role, int(rest[0]), int(rest[1]), agent=":".join(rest[2:]))
+        agent, _, container = ":".join(rest[2:]).partition("@")
+        return cls(role, int(rest[0]), int(rest[1]), agent=agent, container=container)
 
     def for_role(self, role: str) -> Group:
         """The same callers, asking for another role (an elastic role's base, or its elevation)."""
@@ -94,6 +105,7 @@ class Bearer:
     reason: str = ""
     ticket: str = ""
     seconds: int = 0
+    container: str = ""  # what is said of it to people, if it is a container's
 
 
 class Bearers:
@@ -120,10 +132,18 @@ class Bearers:
     def __len__(self) -> int:
         return len(self._bearers)
 
-    def issue(self, group: Group, *, reason: str = "", ticket: str = "", seconds: int = 0) -> str:
+    def issue(
+        self,
+        group: Group,
+        *,
+        reason: str = "",
+        ticket: str = "",
+        seconds: int = 0,
+        container: str = "",
+    ) -> str:
         """A new bearer for `group`; the group's earlier ones stay good for what runs with them."""
         token = self._entropy(32)
-        bearer = Bearer(_digest(token), group, reason, ticket, seconds)
+        bearer = Bearer(_digest(token), group, reason, ticket, seconds, container)
         while len(self._bearers) >= MOST:
             del self._bearers[next(iter(self._bearers))]
         self._bearers[bearer.digest] = bearer
@@ -149,10 +169,13 @@ class Bearers:
         found = self._issued(authorization)
         return found if found is not None and self.stands(found) else None
 
-    def stands(self, bearer: Bearer) -> bool:
-        """Whether a bearer that was found is still issued, and its session still believed."""
+    def stands(self, bearer: Bearer, *, ahead: float = 0.0) -> bool:
+        """Whether a bearer that was found is still issued, and its session still believed.
+
+        `ahead`: and will be for so many seconds.
+        """
         known = self._bearers.get(bearer.digest) is bearer
-        return known and self._age(bearer.group) < _BELIEVED
+        return known and self._age(bearer.group) + ahead < _BELIEVED
 
     def is_old_belief(self, group: Group) -> bool:
         """Whether to `renew` now, so that a busy session stays believed. True once."""
@@ -207,7 +230,7 @@ class Bearers:
         self.epoch += 1
         entries = [
             {"digest": each.digest, "reason": each.reason, "ticket": each.ticket}
-            | {"seconds": each.seconds}
+            | {"seconds": each.seconds, "told": each.container}
             | asdict(each.group)
             for each in self._bearers.values()
         ]
@@ -242,6 +265,7 @@ def _read(entry: Any) -> Bearer:
         reason=members.text_or("reason"),
         ticket=members.text_or("ticket", limit=128),
         seconds=members.whole("seconds"),
+        container=members.text_or("told", limit=400),
     )
 
 
@@ -253,4 +277,5 @@ def read_group(members: Members) -> Group:
         start=members.whole("start"),
         tty=members.text_or("tty", limit=64),
         agent=members.text_or("agent", limit=64),
+        container=members.text_or("container", limit=128),
     )

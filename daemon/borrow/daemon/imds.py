@@ -7,6 +7,7 @@ PUT and sent back. Expiries are the real ones: these SDKs stretch what they see.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -20,6 +21,7 @@ from aiohttp import web
 from borrow.daemon.container import describe_connection, peer_of
 from borrow.daemon.documents import imds_document
 from borrow.daemon.flights import Asked
+from borrow.daemon.forwarders import passes_on
 from borrow.daemon.groups import Group
 from borrow.daemon.guard import Head, Refusal, origin_form
 from borrow.daemon.holding import DRIBBLE, NO_STORE, hold
@@ -112,6 +114,8 @@ class Imds:
     async def token(self, request: web.Request) -> web.StreamResponse:
         if not self._role():
             return self._no(404, "imds_off")
+        if await self._is_passed_on(request):
+            return self._no(403, "forwarder")
         ttl = request.headers.get(TTL_HEADER, "")
         if not _DIGITS.fullmatch(ttl) or not 1 <= int(ttl) <= LONGEST_TTL:
             return self._no(400, "imds_ttl")
@@ -124,6 +128,8 @@ class Imds:
             return self._no(404, "imds_off")
         if not self._has_token(request):
             return self._no(401, "imds_token")
+        if await self._is_passed_on(request):
+            return self._no(403, "forwarder")
         wanted = request.match_info["tail"].strip("/")
         if not wanted:
             return web.Response(text=offered, headers=NO_STORE)
@@ -146,6 +152,11 @@ class Imds:
         if text is None:
             return self._no(404, "not_found")
         return web.Response(text=text, headers=NO_STORE)
+
+    async def _is_passed_on(self, request: web.Request) -> bool:
+        transport = request.transport
+        peer = self._door.whois(transport) if transport is not None else None
+        return peer is None or await asyncio.to_thread(passes_on, peer)
 
     def _no(self, status: int, reason: str) -> web.Response:
         self._on_reject(reason)
@@ -182,6 +193,6 @@ class Imds:
 
 
 def _plain(status: int) -> web.Response:
-    words = {400: "invalid_request", 401: "unauthorized", 404: "not_found"}
+    words = {400: "invalid_request", 401: "unauthorized", 403: "proxied", 404: "not_found"}
     body = json.dumps({"error": words[status]})
     return web.Response(text=body, status=status, content_type="application/json", headers=NO_STORE)

@@ -5,9 +5,10 @@ credential is in memory, and says nothing else: no refusal, no waiting, no quest
 does not answer goes to aiohttp unread, so every other answer has one home.
 
 SDKs send the same bytes again and again, so a request that was read and whose bearer was found is
-known by its hash. What may be served is asked of the broker (both clocks, lease, ended grants) once
-for each turn of the event loop, and again within it after any change of grants or bearers: nothing
-else can change in between. Near an end, and for an elastic role, every request asks.
+known by its hash. What may be served is asked of the broker (both clocks, lease, ended grants) and
+kept for the second that its document shows, by both clocks; any change of grants or bearers ends
+that at once. Where a second matters (near an end, under a lease, for an elastic role) nothing is
+kept. The clocks are read once for each turn of the event loop.
 
 It keeps no pace: it serves one request per round trip, in turn with all others. Requests sent
 ahead of their answers are aiohttp's, and paced there.
@@ -23,6 +24,7 @@ from email.utils import formatdate
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from borrow.daemon.cache import LEASES
 from borrow.daemon.documents import container_document, container_end
 from borrow.daemon.flights import Asked
 from borrow.daemon.guard import authority_of
@@ -69,10 +71,11 @@ _PRINTABLE: Final = bytes(range(0x20, 0x7F))
 # Requests known by their hash; SDKs that number theirs must not fill the memory.
 _KNOWN: Final = 128
 
-# Seconds before an end in which nothing is kept for a turn: longer than any turn takes.
-_NEAR: Final = 2.0
+# Seconds an answer is kept at most, and from an end in which none is.
+_KEPT: Final = 1.0
+_NEAR: Final = 2 * _KEPT
 
-# Seconds between two log lines with the number of credentials served; looked at while serving.
+# Seconds between two log lines with the number of credentials served; see `_begin_turn`.
 _BATCH: Final = 60.0
 
 
@@ -88,7 +91,7 @@ class _Known(NamedTuple):
 
 
 class _Ready(NamedTuple):
-    """An answer for the rest of this turn of the event loop, unless the epoch moves on."""
+    """An answer for the rest of its second, unless the epoch moves on."""
 
     epoch: int
     role: str
@@ -144,13 +147,17 @@ class Lane:
         self._authority = authority_of(port)
         self._cache = broker.cache
         self._known: dict[bytes, _Known] = {}  # by the hash of the whole request
-        self._ready: dict[bytes, _Ready] = {}  # as `_known`; of this turn only
+        self._ready: dict[bytes, _Ready] = {}  # as `_known`
+        self._second, self._boot = 0, 0.0  # since when `_ready` was filled
+        self._in_turn = False
         self._rendered: dict[str, _Rendered] = {}  # by grant
         self._logged: Counter[str] = Counter()
         self._flushed = broker.now()
 
     def answer(self, data: bytes, peer: Peer | None = None) -> bytes | None:
         """The bytes to send for this request of `peer`, or None: then aiohttp has it."""
+        if not self._in_turn:
+            self._begin_turn()
         # By hash: the time a look-up takes says nothing about a bearer within.
         key = sha256(data).digest()
         ready = self._ready.get(key)
@@ -163,11 +170,25 @@ class Lane:
         self.served[ready.role] += 1
         return ready.answer
 
+    def _begin_turn(self) -> None:
+        self._in_turn = True
+        asyncio.get_running_loop().call_soon(self._end_turn)
+        now = self._broker.now()
+        second = math.floor(now.wall)
+        if second != self._second or not 0 <= now.boot - self._boot < _KEPT:
+            self._ready.clear()
+            self._second, self._boot = second, now.boot
+            if now.since(self._flushed) >= _BATCH:
+                self._flush(now)
+
+    def _end_turn(self) -> None:
+        self._in_turn = False
+
     def _epoch(self) -> int:
         return self._cache.epoch + self._bearers.epoch
 
     def _look(self, key: bytes, data: bytes, peer: Peer | None) -> _Ready | None:
-        """Ask for one request anew, and keep the answer for this turn where that is safe."""
+        """Ask for one request anew, and keep the answer where that is safe."""
         known = self._known.get(key) or self._read(key, data)
         if known is None or not self._bearers.stands(known.bearer):
             return None
@@ -180,17 +201,23 @@ class Lane:
         answer = self._render(served, now)
         if answer is None:
             return None
-        if now.since(self._flushed) >= _BATCH:
-            self._flush(now)
         if self._bearers.is_old_belief(known.bearer.group):
             self._spawn(self._renew(known.bearer))
         ready = _Ready(self._epoch(), known.role, bool(known.bearer.group.agent), answer)
-        facts = self._broker.catalogue.known(known.role)
-        if served.held.ends.left(now) > _NEAR and facts is not None and not facts.base:
-            if not self._ready:
-                asyncio.get_running_loop().call_soon(self._ready.clear)
+        if self._is_steady(known, served, now):
             self._ready[key] = ready
         return ready
+
+    def _is_steady(self, known: _Known, served: Served, now: Moment) -> bool:
+        """Whether time alone changes nothing within the next second."""
+        facts = self._broker.catalogue.known(known.role)
+        return (
+            facts is not None
+            and not facts.base
+            and served.grant.tier not in LEASES
+            and served.held.ends.left(now) > _NEAR
+            and self._bearers.stands(known.bearer, ahead=_KEPT)
+        )
 
     def _read(self, key: bytes, data: bytes) -> _Known | None:
         plain = read_fetch(data, self._authority)

@@ -110,12 +110,18 @@ def _joined(step: Step, policy: Policy, asked: RequestObject) -> Request | None:
     role = policy.roles.get(asked.role.identifier)
     if role is None:
         return None
-    for found in _equal_requests(step, asked, shared=role.share == "device"):
+    shared = role.share == "device" and not _is_a_containers(asked.group)
+    for found in _equal_requests(step, asked, shared=shared):
         pending = found.state is RequestState.PENDING
         given = found.factors if pending else yes_methods(step, found.request_id)
         if may_join(policy, asked, found, given):
             return found
     return None
+
+
+def _is_a_containers(group: str) -> bool:
+    """A container is no neighbour: it shares with nobody. Daemons mark its group so."""
+    return "@" in group
 
 
 def _equal_requests(step: Step, asked: RequestObject, *, shared: bool) -> Iterator[Request]:
@@ -131,7 +137,7 @@ def _equal_requests(step: Step, asked: RequestObject, *, shared: bool) -> Iterat
         & (table.c.arn == asked.role.arn)
         & (table.c.session_policy == asked.role.session_policy)
         & (table.c.agent == asked.agent)  # an agent never rides on what its person was given
-        & ((table.c.share == "device") | mine if shared else mine)
+        & (((table.c.share == "device") & ~table.c.group.contains("@")) | mine if shared else mine)
     )
     live = schema.grants
     held = select(table).join(live, live.c.request_id == table.c.request_id)
