@@ -329,9 +329,14 @@ class Broker:
                 return
 
     def own_grant(self, role: str, group: Group | None) -> Grant:
-        """The live grant of `role`, the group's own first; Misconfigured if there is none."""
+        """The live grant of `role`, the group's own first; Misconfigured if there is none.
+
+        An agent has its own only: its person's are not its to prolong.
+        """
         now = self.now()
         live = [grant for grant in self.cache.live(now) if grant.role == role]
+        if group is not None and group.agent:
+            live = [grant for grant in live if grant.group == group.id]
         if not live:
             raise Misconfigured(f"no live grant of {role!r}", hint="borrow shows what you hold")
         own = [grant for grant in live if group is not None and grant.group == group.id]

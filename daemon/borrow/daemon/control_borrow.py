@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from borrow.daemon.cache import Grant
@@ -22,6 +22,7 @@ from borrow.daemon.control import (
 )
 from borrow.daemon.documents import process_document
 from borrow.daemon.flights import Asked, Flight, FlightState
+from borrow.daemon.groups import holders_of
 from borrow.daemon.telling import QUIET, waiting_line
 from borrow.daemon.tower import Caller
 from borrow.daemon.unixhttp import Answer, Call, Stream
@@ -58,6 +59,8 @@ def borrow_routes(parts: Parts) -> list[Route]:
         body.end()
         caller = await _caller(call.pid, role, "cli", asked)
         grant = broker.own_grant(role, caller.group)
+        # In the name of those who hold it: the terminal of a running job is not free to type in.
+        caller = replace(caller, group=holders_of(grant.role, grant.group) or caller.group)
 
         async def run(send: Send) -> None:
             flight = await broker.ask(caller, extends=grant)

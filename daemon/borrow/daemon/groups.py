@@ -74,6 +74,16 @@ class Group:
         return self.sid != 0 and group_id.partition(":")[2] == self.id.partition(":")[2]
 
 
+def holders_of(role: str, group_id: str) -> Group | None:
+    """The group of that id, without a terminal to write to; None for IMDS callers."""
+    _, _, rest = group_id.partition(":")
+    sid, _, rest = rest.partition(":")
+    start, _, agent = rest.partition(":")
+    if not (sid.isdecimal() and start.isdecimal()):
+        return None
+    return Group(role, int(sid), int(start), agent=agent)
+
+
 @dataclass(frozen=True, slots=True)
 class Bearer:
     """What a bearer stands for, with the reason and ticket given when it was issued."""
