@@ -111,9 +111,9 @@ def test_run_keeps_profiles_and_settings_of_the_users_configuration(solo: Home) 
     finally:
         (aws / "config").unlink()
     with open(env["AWS_CONFIG_FILE"], encoding="utf-8") as file:  # noqa: PTH123  a path in a variable
-        assert "[profile prod]\nregion = eu-north-1\n" in (text := file.read())
+        assert "region = eu-north-1\n" in (text := file.read()).partition("[profile prod]\n")[2]
     assert "role_arn" not in text
-    assert "AWS_REGION" not in env  # the profile's own region became the default's
+    assert env["AWS_REGION"] == "eu-north-1"  # before the role's own
 
 
 def test_a_borrowed_sdk_gets_its_credentials(solo: Home) -> None:

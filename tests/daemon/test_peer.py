@@ -2,6 +2,7 @@
 
 import os
 import socket
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -142,6 +143,21 @@ def test_on_linux_the_daemon_does_ask_the_kernel() -> None:
     source = system_peers()
     assert source.gives_uid
     source.close()
+
+
+def test_where_linux_does_not_tell_who_connects_the_daemon_does_not_start() -> None:
+    code = """
+import resource, sys
+from borrow.daemon.peer import system_peers
+from borrow.protocol.errors import Misconfigured
+resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))  # no socket can be opened
+try:
+    system_peers()
+except Misconfigured as exc:
+    print(exc.message)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("the kernel does not say who connects (sock_diag: ")
 
 
 def test_a_system_without_an_adapter_says_that_it_cannot_tell() -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from borrow.daemon.moments import Deadline, Moment
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from borrow.protocol.credentials import AwsCredentials
 
@@ -99,9 +99,13 @@ Look = Serve | Mint | OutOfContact | Nothing
 
 
 class Cache:
-    """The grants and credentials of one daemon. Memory only."""
+    """The grants and credentials of one daemon. Memory only.
+
+    `on_change` is called when a grant came or was ended, not when one ends by itself.
+    """
 
     def __init__(self) -> None:
+        self.on_change: Callable[[], None] = lambda: None
         self._grants: dict[str, Grant] = {}
         self._held: dict[str, Held] = {}
         self._graves: dict[str, Deadline] = {}
@@ -156,6 +160,7 @@ class Cache:
         if self.is_over(grant.grant_id, now) or grant.ends.passed(now):
             return False
         self._grants[grant.grant_id] = grant
+        self.on_change()
         self.epoch += 1
         return True
 
@@ -189,14 +194,17 @@ class Cache:
         grave, known = Deadline.at(end, now), self._graves.get(grant_id)
         if known is None or known.wall < grave.wall:
             self._graves[grant_id] = grave
+        if grant is not None:
+            self.on_change()
         return grant
 
     def forget(self, grant_id: str) -> None:
         """Drop a grant whose token the approver no longer takes. No grave: if the grant lives, the
         question that follows joins it and brings a new token; if not, nothing will name it."""
         self.epoch += 1
-        self._grants.pop(grant_id, None)
         self._held.pop(grant_id, None)
+        if self._grants.pop(grant_id, None) is not None:
+            self.on_change()
 
     def end_all(self, now: Moment, grant_ids: Collection[str] | None = None) -> list[Grant]:
         """End many at once (None: all), for a frozen device or `return --all`."""

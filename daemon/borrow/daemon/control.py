@@ -102,7 +102,7 @@ def daemon_routes(parts: Parts) -> list[Route]:
         rest, container = take_container(rest)
         body = Members(rest, "request")
         role = role_in(body)
-        run, elevate = flag(body, "run"), flag(body, "elevate")
+        run, elevate, listed = flag(body, "run"), flag(body, "elevate"), flag(body, "roles")
         reason, ticket = body.text_or("reason"), body.text_or("ticket", limit=128)
         seconds = seconds_in(body)
         body.end()
@@ -121,8 +121,11 @@ def daemon_routes(parts: Parts) -> list[Route]:
             parts.broker.elevations.agree(group)
         monitor = await parts.csm.client(group) if run else {}
         url = f"http://{LOOPBACK}:{parts.port}/v1/credentials/{role}"
-        return {"url": url, "bearer": bearer, "role": role, "region": region, "needs": needs} | (
-            {"csm": monitor} if run else {}
+        known = [{"name": each.name, "arn": each.arn} for each in parts.broker.catalogue.all()]
+        return (
+            {"url": url, "bearer": bearer, "role": role, "region": region, "needs": needs}
+            | ({"csm": monitor} if run else {})
+            | ({"roles": known} if listed else {})  # which of the caller's profiles are roles
         )
 
     async def imds(call: Call, _: str) -> Answer:

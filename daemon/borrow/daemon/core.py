@@ -33,6 +33,9 @@ from borrow.daemon.groups import Bearers
 from borrow.daemon.imds_role import NAME as IMDS_ROLE
 from borrow.daemon.imds_role import ImdsRole
 from borrow.daemon.lane import Lane
+from borrow.daemon.places import runtime_dir
+from borrow.daemon.prompts import FOLDER as PROMPTS
+from borrow.daemon.prompts import Prompts
 from borrow.daemon.telling import Teller, shared_line
 from borrow.daemon.ticker import Ticker
 from borrow.daemon.upstream import Upstream
@@ -141,6 +144,9 @@ class Core:
         if monitor is not None:
             spawn(self.csm.resume())
         self.endings = Endings(self.broker.cache, world.now, self._say, world.look_every)
+        prompts = runtime_dir(state.path, world.environ) / PROMPTS
+        self.prompts = Prompts(prompts, self.broker.cache.live, world.now)
+        self.broker.cache.on_change = self.prompts.refresh
         self.links = Links(lambda: world.now().boot, world.entropy)
         self.agents = Agents(spawn)
         self.lane = Lane(self.broker, self.bearers, self.agents, spawn, port=port)
@@ -148,6 +154,7 @@ class Core:
         self._spawn(self.poll.run(self._poll_needed))
 
     async def close(self) -> None:
+        self.prompts.clear()
         self.lane.close()
         self.agents.close()
         self.ticker.close()

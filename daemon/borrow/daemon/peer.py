@@ -18,6 +18,8 @@ import struct
 import sys
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from borrow.protocol.errors import Misconfigured
+
 if TYPE_CHECKING:
     from collections.abc import Collection
 
@@ -168,14 +170,18 @@ def unix_peer(connection: socket.socket) -> UnixPeer | None:
 
 
 def system_peers() -> PeerSource:
-    """The adapter for this system."""
+    """The adapter for this system. Raises Misconfigured where Linux refuses to tell who connects:
+    without it every user of the machine would be let in."""
     if sys.platform != "linux":
         return Unknown()
     try:
         return SockDiag()
     except OSError as exc:
-        logger.warning("no sock_diag on this system", extra={"cause": repr(exc)})
-        return Unknown()
+        why = (exc.strerror or "failed").lower()
+        raise Misconfigured(
+            f"the kernel does not say who connects (sock_diag: {why})",
+            hint="let the daemon open a NETLINK_SOCK_DIAG socket; nobody is served unknown",
+        ) from exc
 
 
 def _socket_id(client: Address, server: Address) -> tuple[int, bytes]:
