@@ -15,10 +15,10 @@ from borrow.daemon.agents import Agent, Agents
 from borrow.daemon.groups import Group
 from borrow.daemon.peer import Peer
 from borrow_fakes.approver import role_entry
-from borrow_fakes.workstation import Workstation, workstation
+from borrow_fakes.workstation import Workstation, read_answer, workstation
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
 ROLE = "prod-admin"
 AGENT = {"CLAUDECODE": "1"}
@@ -273,8 +273,12 @@ print(json.loads(urllib.request.urlopen(get, timeout=20).read())["Code"])
             assert [each.request.group for each in machine.fake.asked.values()] == groups
 
 
+def _spawn_nothing(work: object) -> Callable[[], object]:
+    raise AssertionError("nothing is looked at here")
+
+
 def test_a_connection_of_nobody_is_believed_to_be_its_bearers() -> None:
-    agents = Agents(lambda: 0.0)
+    agents = Agents(_spawn_nothing)
     assert agents.cleared(None)
     assert not agents.cleared(Peer(os.getuid(), 1))
     assert asyncio.run(agents.behind(Peer(os.getuid(), 1))) is None
@@ -285,3 +289,27 @@ def test_an_agents_group_is_in_its_own_session_if_that_is_known() -> None:
     assert Agent("a", 7, 8).of(group).id == "r:7:8:a"
     assert Agent("a", 0, 0).of(group).id == "r:5:6:a"
     assert Agent("a", 7, 8).of(Group("r")).id == "imds:a"
+
+
+async def test_a_process_that_was_looked_at_is_known_by_its_next_connection() -> None:
+    """And by a kept one: neither goes to aiohttp for it, and both are forgotten after a while."""
+    async with lent() as (machine, bearer):
+        async with machine.connection() as (reader, writer):
+            for _ in range(3):
+                writer.write(machine.head(ROLE, bearer))
+                assert (await read_answer(reader)).status == 200
+            for _ in range(3):
+                assert (await machine.fetch(ROLE, bearer)).status == 200
+        served = (await machine.control("GET", "/v1/status"))["served"]
+        assert served == {ROLE: 6}
+
+
+async def test_what_comes_while_a_process_is_looked_at_waits_its_turn() -> None:
+    async with lent() as (machine, bearer), machine.connection() as (reader, writer):
+        whole = machine.head(ROLE, bearer)
+        writer.write(whole)
+        writer.write(whole[:20])
+        await asyncio.sleep(0.05)
+        writer.write(whole[20:])
+        for _ in range(2):
+            assert (await read_answer(reader)).status == 200

@@ -88,7 +88,7 @@ def console(
 def _entry(answer: dict[str, Any]) -> dict[str, Any]:
     entry = answer.get("role")
     if not isinstance(entry, dict):
-        raise Misconfigured("that is no role", hint="borrow roles")
+        raise Misconfigured("that is no role", hint="`borrow roles` lists them")
     return entry
 
 
@@ -102,7 +102,7 @@ def _credentials(home: Home, role: str, asked: dict[str, str]) -> dict[str, Any]
             answer = line.answer(ANSWER_WITHIN)
         except TimeoutError:
             raise Unavailable(
-                "the daemon did not answer in time", hint="borrow daemon logs"
+                "the daemon did not answer in time", hint="`borrow daemon logs` may say why"
             ) from None
         if answer.status >= 400:
             raise _failed(line.body(answer, ANSWER_WITHIN))
@@ -115,7 +115,7 @@ def _document(line: Connection) -> dict[str, Any]:
     while True:
         piece = line.piece(3600.0)
         if not piece:
-            raise Unavailable("the daemon broke off", hint="borrow daemon logs")
+            raise Unavailable("the daemon broke off", hint="`borrow daemon logs` may say why")
         read += piece
         while b"\n" in read:
             one, _, read = read.partition(b"\n")
@@ -136,7 +136,7 @@ def _failed(body: bytes) -> BorrowError:
         error = json.loads(body)["error"]
         return Refused(str(error["message"]), hint=str(error.get("hint") or ""))
     except (ValueError, KeyError, TypeError):
-        return Unavailable("the daemon refused", hint="borrow daemon logs")
+        return Unavailable("the daemon refused", hint="`borrow daemon logs` may say why")
 
 
 def _plain(account: str) -> str:
@@ -148,7 +148,7 @@ def _open(link: str, profile: Path | None) -> None:
         import webbrowser
 
         if not webbrowser.open(link):
-            raise Unavailable("no browser could be started", hint="borrow console ROLE --print")
+            raise Unavailable("no browser could be started", hint="`borrow console ROLE --print`")
         return
     command = apart_command(link, profile)
     profile.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -171,5 +171,5 @@ def apart_command(link: str, profile: Path, path: str | None = None) -> list[str
         return [program, "--new-instance", "--profile", str(profile), link]
     raise Misconfigured(
         "no browser that takes a profile of its own is installed",
-        hint="borrow console ROLE --print, and open the link where you like",
+        hint="`borrow console ROLE --print`, and open the link where you like",
     )

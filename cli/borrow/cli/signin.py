@@ -98,7 +98,9 @@ def token(places: Places, document: Mapping[str, Any]) -> str:
              ("sessionToken", "SessionToken"))  # fmt: skip
     session = {ours: document.get(theirs) for ours, theirs in names}
     if not all(isinstance(value, str) and value for value in session.values()):
-        raise Unavailable("the daemon gave no whole credential", hint="borrow daemon logs")
+        raise Unavailable(
+            "the daemon gave no whole credential", hint="`borrow daemon logs` may say why"
+        )
     form = {"Action": "getSigninToken", "SessionType": "json", "Session": json.dumps(session)}
     request = urllib.request.Request(  # noqa: S310  `places_for` let https and loopback through
         places.signin, data=urlencode(form).encode(), method="POST"
@@ -120,7 +122,7 @@ def _refused(host: str, status: int) -> Refused | Unavailable:
         return Unavailable(f"{host} answered {status}", hint="try again in a moment")
     return Refused(
         f"{host} does not sign this role in (it answered {status})",
-        hint="borrow run ROLE -- aws sts get-caller-identity shows whether the role works",
+        hint="`borrow run ROLE -- aws sts get-caller-identity` shows whether the role works",
         state="signin_refused",
     )
 

@@ -3,7 +3,7 @@
 A bearer is inherited: an agent that is started in a shell with one has it too, and must make its
 own requests all the same. So before a person's bearer is served, the process behind the connection
 is looked up. That takes a scan of /proc, in a thread; a process that was seen to be no agent's is
-recognised by its descriptors alone for a few seconds, and its connection for as long.
+recognised by one descriptor for a few seconds, and its connection for as long.
 
 Where the process is not found (no /proc, or hidden from us), the bearer says who it is.
 """
@@ -11,8 +11,9 @@ Where the process is not found (no /proc, or hidden from us), the bearer says wh
 from __future__ import annotations
 
 import asyncio
+import os
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from borrow.daemon import procfs
 from borrow.daemon.caller import pid_of_inode, who_of
@@ -22,16 +23,42 @@ if TYPE_CHECKING:
 
     from borrow.daemon.groups import Group
     from borrow.daemon.peer import Peer
+    from borrow.daemon.tasks import Spawn
 
 BELIEVED: Final = 5.0  # seconds; a process may become another program by exec
 _PEOPLE: Final = 4  # processes recognised at once: each costs a look at its descriptors
 _CONNECTIONS: Final = 256
 
 
-class _Known(NamedTuple):
-    pid: int
-    start: int  # clock ticks since boot: a number may be another process's meanwhile
-    until: float
+class _Person:
+    """A process that is no agent's. Its folder in /proc is held open, so that another process with
+    its number is never taken for it."""
+
+    def __init__(self, pid: int) -> None:
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+        self._folder = os.open(f"{procfs.PROC}/{pid}/fd", flags)
+        self._last = ""  # the descriptor of the latest connection: the next one's, as a rule
+
+    def holds(self, link: str) -> bool:
+        return self._is(self._last, link) or any(self._is(each, link) for each in self._numbers())
+
+    def _is(self, number: str, link: str) -> bool:
+        try:
+            found = bool(number) and os.readlink(number, dir_fd=self._folder) == link
+        except OSError:
+            return False
+        if found:
+            self._last = number
+        return found
+
+    def _numbers(self) -> list[str]:
+        try:
+            return sorted(os.listdir(self._folder), key=int, reverse=True)  # noqa: PTH208
+        except (OSError, ValueError):
+            return []
+
+    def close(self) -> None:
+        os.close(self._folder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,55 +79,83 @@ class Agent:
 
 
 class Agents:
-    """`clock` is in monotonic seconds."""
+    """What is known of the connections of now. `spawn` owns the looks."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._people: list[_Known] = []  # the latest last
-        self._clear: dict[int, float] = {}  # by inode
+    def __init__(self, spawn: Spawn) -> None:
+        self._spawn = spawn
+        self._people: list[_Person] = []  # the latest last
+        self._clear: set[int] = set()  # inodes
+        self._looking = asyncio.Lock()  # whoever waits may find that the look was at its process
 
     def cleared(self, peer: Peer | None) -> bool:
         """Whether `peer` is known to be no agent's. No thread and no scan: the hot path asks."""
-        if peer is None:
-            return True  # the system does not tell
-        now = self._clock()
-        if self._clear.get(peer.inode, 0.0) > now:
-            return True
+        if peer is None or peer.inode in self._clear:
+            return True  # without a peer the system does not tell
         link = f"socket:[{peer.inode}]"
-        for one in reversed(self._people):
-            if one.until <= now or not procfs.holds(one.pid, link):
-                continue
-            seen = procfs.stat_of(one.pid)
-            if seen is not None and seen.start == one.start:
-                self._clears(peer.inode, one.until)
-                return True
+        if any(person.holds(link) for person in reversed(self._people)):
+            self._clears(peer.inode)
+            return True
         return False
 
     async def behind(self, peer: Peer | None) -> Agent | None:
         """The agent behind a connection; None for a person's program, or if nobody knows."""
-        if peer is None or self.cleared(peer):
+        if peer is None:
             return None
-        return await asyncio.to_thread(self._look, peer)
+        async with self._looking:
+            if self.cleared(peer):
+                return None
+            found = await asyncio.to_thread(_look, peer)
+        if isinstance(found, _Person):
+            while len(self._people) >= _PEOPLE:
+                self._people.pop(0).close()
+            self._people.append(found)
+            self._clears(peer.inode)
+            return None
+        return found
 
-    def _look(self, peer: Peer) -> Agent | None:
-        pid = pid_of_inode(peer.inode, peer.uid)
-        before = procfs.stat_of(pid) if pid is not None else None
-        if pid is None or before is None:
-            return None
-        session, name = who_of(pid)
-        if name:
-            return (
-                Agent(name, session.sid, session.leader_start, session.tty)
-                if session is not None
-                else Agent(name, 0, 0)
-            )
-        until = self._clock() + BELIEVED
-        self._people = [one for one in self._people if one.pid != pid][-(_PEOPLE - 1) :]
-        self._people.append(_Known(pid, before.start, until))
-        self._clears(peer.inode, until)
+    def look(self, peer: Peer, then: Callable[[], None]) -> None:
+        """Look at `peer` in the background, and call `then`: `cleared` may say more by then."""
+
+        async def looked() -> None:
+            await self.behind(peer)
+            then()
+
+        self._spawn(looked())
+
+    def close(self) -> None:
+        self._forget()
+
+    def _clears(self, inode: int) -> None:
+        if not self._clear:
+            asyncio.get_running_loop().call_later(BELIEVED, self._forget)
+        if len(self._clear) >= _CONNECTIONS:
+            self._clear.clear()
+        self._clear.add(inode)
+
+    def _forget(self) -> None:
+        """A process may become another program by exec: it is looked at again."""
+        self._clear.clear()
+        people, self._people = self._people, []
+        for person in people:
+            person.close()
+
+
+def _look(peer: Peer) -> Agent | _Person | None:
+    """Whose `peer` is; None if that cannot be told. Blocks."""
+    pid = pid_of_inode(peer.inode, peer.uid)
+    if pid is None:
         return None
-
-    def _clears(self, inode: int, until: float) -> None:
-        while len(self._clear) >= _CONNECTIONS:
-            self._clear.pop(next(iter(self._clear)))
-        self._clear[inode] = until
+    try:
+        person = _Person(pid)
+    except OSError:
+        return None
+    session, name = who_of(pid)
+    if not person.holds(f"socket:[{peer.inode}]"):  # gone meanwhile: what was read is another's
+        person.close()
+        return None
+    if not name:
+        return person
+    person.close()
+    if session is None:
+        return Agent(name, 0, 0)
+    return Agent(name, session.sid, session.leader_start, session.tty)

@@ -335,7 +335,8 @@ class Broker:
     def own_grant(self, role: str, group: Group | None, grant_id: str = "") -> Grant:
         """The live grant of `role`, the group's own first; Misconfigured if there is none.
 
-        With `grant_id` only that one.
+        With `grant_id` only that one. An agent has its own only: its person's are not its to
+        prolong.
         """
         now = self.now()
         live = [
@@ -343,6 +344,8 @@ class Broker:
             for grant in self.cache.live(now)
             if grant.role == role and grant_id in ("", grant.grant_id)
         ]
+        if group is not None and group.agent:
+            live = [grant for grant in live if grant.group == group.id]
         if not live:
             raise Misconfigured(f"no live grant of {role!r}", hint="`borrow` shows what you hold")
         own = [grant for grant in live if group is not None and grant.group == group.id]

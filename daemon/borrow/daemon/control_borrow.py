@@ -62,8 +62,9 @@ def borrow_routes(parts: Parts) -> list[Route]:
         body.end()
         caller = await _caller(call.pid, role, "cli", asked)
         grant = broker.own_grant(role, caller.group, grant_id)
-        if grant_id:  # from the tray: it stays with the session that works with it
-            caller = replace(caller, group=Group.named(grant.role, grant.group))
+        # In the name of those who hold it: the terminal of a running job is not free to type in.
+        holders = Group.named(grant.role, grant.group)
+        caller = replace(caller, group=holders if holders.sid else caller.group)
 
         async def run(send: Send) -> None:
             flight = await broker.ask(caller, extends=grant)

@@ -148,7 +148,7 @@ class Core:
         self.prompts = Prompts(prompts, self.broker.cache.live, world.now)
         self.broker.cache.on_change = self.prompts.refresh
         self.links = Links(lambda: world.now().boot, world.entropy)
-        self.agents = Agents(lambda: world.now().boot)
+        self.agents = Agents(spawn)
         self.lane = Lane(self.broker, self.bearers, self.agents, spawn, port=port)
         self.control = self._routes()
         self._spawn(self.poll.run(self._poll_needed))
@@ -156,6 +156,7 @@ class Core:
     async def close(self) -> None:
         self.prompts.clear()
         self.lane.close()
+        self.agents.close()
         self.ticker.close()
         self.csm.close()
         await self.upstream.close()

@@ -59,6 +59,10 @@ class Limits(NamedTuple):
     per_second: int = 2_000  # requests of one connection; a busy SDK makes a few hundred
 
 
+# What the lane says of a connection that has to be looked at first; then it is asked once more.
+LATER: Final = b""
+
+
 class _No(NamedTuple):
     reason: str
     uid: int | None = None
@@ -91,6 +95,7 @@ class Door:
         self.limits = limits or Limits()
         self.hand_over = hand_over
         self.lane = lane
+        self.look: Callable[[Peer, Callable[[], None]], None] | None = None
         self._peers = peers
         self._uid = uid
         self._allow_root = allow_root
@@ -193,7 +198,17 @@ class Visitor(asyncio.Protocol):
     """
 
     __slots__ = (
-        *("_answered", "_buffer", "_deadline", "_door", "_entered", "_loop", "peer", "transport"),
+        *(
+            "_answered",
+            "_buffer",
+            "_deadline",
+            "_door",
+            "_entered",
+            "_loop",
+            "_looking",
+            "peer",
+            "transport",
+        ),
     )
 
     transport: asyncio.Transport
@@ -203,6 +218,7 @@ class Visitor(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._buffer = b""
         self._entered = False
+        self._looking = False  # at its process; what comes meanwhile waits
         self._answered = 0.0  # when the lane last did, by the loop's clock
         self._deadline: asyncio.TimerHandle | None = None
         self.peer: Peer | None = None
@@ -225,8 +241,11 @@ class Visitor(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
             return  # refused in connection_made; a read may have been queued already
-        if self._entered and not self._buffer and self._answer(data):
-            return
+        if self._entered and not self._buffer:
+            done = self._answer(data)
+            if done is not False:
+                self._buffer = b"" if done else data
+                return
         self._buffer += data
         most = self._door.limits.max_head
         if len(self._buffer) > most and not _is_complete(self._buffer[:most]):
@@ -245,19 +264,40 @@ class Visitor(asyncio.Protocol):
     def _pass_on(self) -> None:
         if not self._entered or not (self._buffer and _is_complete(self._buffer)):
             return
-        if self._answer(self._buffer):
+        if self._looking:
+            return
+        done = self._answer(self._buffer)
+        if done:
+            self._buffer = b""
+        elif done is False:
+            self._hand_over()
+
+    def _on_look(self) -> None:
+        self._looking = False
+        if self.transport.is_closing():
+            return
+        if self._answer(self._buffer, looked=True):
             self._buffer = b""
         else:
             self._hand_over()
 
-    def _answer(self, data: bytes) -> bool:
-        """Whether the lane did. It knows a whole head by itself, and takes nothing else."""
+    def _answer(self, data: bytes, *, looked: bool = False) -> bool | None:
+        """Whether the lane did; None if it will say once our process was looked at.
+
+        It knows a whole head by itself, and takes nothing else.
+        """
         # A client that does not read its answers is aiohttp's, which waits for it.
         if (lane := self._door.lane) is None or self.transport.get_write_buffer_size():
             return False
         answer = lane(data, self.peer)
         if answer is None:
             return False
+        if answer is LATER:
+            if looked or self.peer is None or self._door.look is None:
+                return False
+            self._looking = True
+            self._door.look(self.peer, self._on_look)
+            return None
         self._answered = self._loop.time()
         self.transport.write(answer)
         return True

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from borrow.daemon.cache import LEASES
 from borrow.daemon.documents import container_document, container_end
 from borrow.daemon.flights import Asked
+from borrow.daemon.front import LATER
 from borrow.daemon.guard import authority_of
 from borrow.daemon.tower import Caller
 from borrow.protocol.request import is_role_name
@@ -155,18 +156,21 @@ class Lane:
         self._flushed = broker.now()
 
     def answer(self, data: bytes, peer: Peer | None = None) -> bytes | None:
-        """The bytes to send for this request of `peer`, or None: then aiohttp has it."""
+        """The bytes to send for this request of `peer`, or None: then aiohttp has it.
+
+        LATER: nobody knows yet whose `peer` is; once it was looked at, the answer is another.
+        """
         if not self._in_turn:
             self._begin_turn()
         # By hash: the time a look-up takes says nothing about a bearer within.
         key = sha256(data).digest()
         ready = self._ready.get(key)
         if ready is None or ready.epoch != self._epoch():
-            ready = self._look(key, data, peer)
+            ready = self._look(key, data)
             if ready is None:
                 return None
-        elif not (ready.agent or self._agents.cleared(peer)):
-            return None
+        if not (ready.agent or self._agents.cleared(peer)):
+            return LATER  # an agent may have its person's bearer
         self.served[ready.role] += 1
         return ready.answer
 
@@ -187,13 +191,11 @@ class Lane:
     def _epoch(self) -> int:
         return self._cache.epoch + self._bearers.epoch
 
-    def _look(self, key: bytes, data: bytes, peer: Peer | None) -> _Ready | None:
+    def _look(self, key: bytes, data: bytes) -> _Ready | None:
         """Ask for one request anew, and keep the answer where that is safe."""
         known = self._known.get(key) or self._read(key, data)
         if known is None or not self._bearers.stands(known.bearer):
             return None
-        if not (known.bearer.group.agent or self._agents.cleared(peer)):
-            return None  # a person's bearer in the hands of an agent: the slow way sees through it
         served = self._broker.look(known.caller)
         if served is None:
             return None
