@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import socket
 import statistics
 import subprocess
@@ -17,7 +18,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from borrow_fakes.lab import Home, home
+from borrow_fakes.lab import BORROW, Home, home
 
 sys.path.insert(0, str(Path(__file__).parent))
 from measure import line, paired, percentile, seconds_of
@@ -132,6 +133,33 @@ def helper_start(one: Home, rounds: int = 21) -> None:
     )
 
 
+def run_start(one: Home, rounds: int = 21) -> None:
+    """`borrow run` on a live grant, whole, against an interpreter that does nothing."""
+    ours = [BORROW, "run", "reader", "--", "true"]
+    mine, bare, ratio = paired(
+        lambda: seconds_of(ours, one.env), lambda: seconds_of(BARE, one.env), rounds=rounds
+    )
+    figure = f"{ratio:.2f}x  ({mine * 1000:.1f} to {bare * 1000:.1f} ms)"
+    line("borrow run ROLE -- true / bare interpreter", figure, "<= 6x", met=ratio <= 6)
+
+
+def hook_at_prompt(one: Home, times: int = 200) -> None:
+    """What the hook does at one prompt, with a grant to show, in a shell that runs already."""
+    one.borrow("credential", "reader")
+    shown = next(iter(one.root.glob("run/borrow-*/prompts/*")), None)
+    for shell in ("bash", "zsh"):
+        if shutil.which(shell) is None:
+            continue
+        script = one.root / f"hook.{shell}"
+        script.write_text(one.borrow("hook", shell).stdout)
+        code = (
+            f"source {script}; _borrow_sid={shown.name if shown else 0}; "
+            f"for i in {{1..{times}}}; do _borrow_at_prompt; done"
+        )
+        took = seconds_of([shell, "-c", code], one.env) / times * 1000
+        line(f"the hook at one prompt, {shell}", f"{took:.2f} ms", "<= 15 ms", met=took <= 15)
+
+
 def herd(one: Home, count: int = 1000) -> None:
     """Cold fetches from processes of their own: one process may hold 64 connections."""
     before = len(one.log("mint.begin"))
@@ -238,6 +266,8 @@ def main() -> None:
     print(f"python {sys.version.split()[0]}, {os.cpu_count()} cores, medians; ratios of pairs")
     with solo() as one:
         helper_start(one)
+        run_start(one)
+        hook_at_prompt(one)
         from_yes_to_last_byte(one)
         herd(one)
     team_daemon()
