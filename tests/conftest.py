@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 from pytest_socket import socket_allow_hosts
@@ -18,6 +19,11 @@ def pytest_configure() -> None:
     for name in list(os.environ):
         if name.startswith(FOREIGN) and name not in KEPT:
             del os.environ[name]
+    # Where the tests are started in the background of a shell, Ctrl-C is ignored, by children too.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGQUIT) is signal.SIG_IGN:
+        signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 
 

@@ -64,7 +64,7 @@ def test_a37_a_state_directory_open_to_others_is_refused_by_name(tmp_path: Path,
     state.chmod(mode)
     with pytest.raises(Misconfigured, match=f"{state}.*{mode:04o}") as caught:
         StateDir.open(state)
-    assert caught.value.hint == f"chmod 700 {state}"
+    assert caught.value.hint == f"`chmod 700 {state}`"
     assert stat.S_IMODE(state.stat().st_mode) == mode  # said, not silently repaired
 
 

@@ -33,6 +33,7 @@ async def test_equal_requests_are_one(ann: Client, bea: Client) -> None:
     assert second["borrow_joined"]
     assert second["borrow_request"] == first["borrow_request"]
     assert second["borrow_number"] == first["borrow_number"]
+    assert second["borrow_words"] == first["borrow_words"]
     assert second["auth_req_id"] != first["auth_req_id"]
     assert len((await bea.get("/decisions", "decide")).ok()["decisions"]) == 1
 

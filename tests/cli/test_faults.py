@@ -72,7 +72,7 @@ def test_a_state_directory_open_to_others_is_refused(stopped: Home, mode: int) -
     for line in ("roles", "run click -- true", "daemon start", "setup --yes"):
         error, hint = refused_with(stopped.borrow(*line.split(), ok=False), 1)
         assert f"{mode:04o}" in error
-        assert hint == f"chmod 700 {stopped.state}"
+        assert hint == f"`chmod 700 {stopped.state}`"
     assert snapshot(stopped.state) == before
     assert stat.S_IMODE(stopped.state.stat().st_mode) == mode
 
@@ -83,7 +83,7 @@ def test_a_secret_file_open_to_others_is_refused(stopped: Home, name: str) -> No
     before = snapshot(stopped.state)
     error, hint = refused_with(stopped.borrow("roles", ok=False), 1)
     assert name in error
-    assert hint.startswith("chmod 600")
+    assert hint.strip("`").startswith("chmod 600")
     assert snapshot(stopped.state) == before
     found = json.loads(stopped.borrow("doctor", "--json", ok=False).stdout)
     assert not found["ok"]

@@ -15,7 +15,7 @@ import pytest
 
 from borrow.cli import group
 from borrow_fakes.lab import BORROW, finish, wait_for
-from borrow_fakes.solo_mode import ME, refused_with
+from borrow_fakes.solo_mode import ME, refused_with, set_up
 
 if TYPE_CHECKING:
     from borrow_fakes.lab import Home
@@ -111,9 +111,9 @@ def test_run_keeps_profiles_and_settings_of_the_users_configuration(solo: Home) 
     finally:
         (aws / "config").unlink()
     with open(env["AWS_CONFIG_FILE"], encoding="utf-8") as file:  # noqa: PTH123  a path in a variable
-        assert "[profile prod]\nregion = eu-north-1\n" in (text := file.read())
+        assert "region = eu-north-1\n" in (text := file.read()).partition("[profile prod]\n")[2]
     assert "role_arn" not in text
-    assert "AWS_REGION" not in env  # the profile's own region became the default's
+    assert env["AWS_REGION"] == "eu-north-1"  # before the role's own
 
 
 def test_a_borrowed_sdk_gets_its_credentials(solo: Home) -> None:
@@ -188,6 +188,25 @@ def test_asking_waits_for_the_yes_and_says_how_long_it_lasts(solo: Home) -> None
     assert out.startswith("granted: click for ")
     assert f"borrow approve {request}" in err
     assert solo.borrow("return", "click").stdout.startswith("returned: click")
+
+
+def test_a_second_question_joins_the_first_and_says_whose_reason_is_shown(fresh: Home) -> None:
+    """Also the one of a daemon that has forgotten the first: number and words stay the first's."""
+    solo = set_up(fresh)
+    solo.borrow("ask", "click", "-m", "the first reason")
+    first = solo.pending("click")
+    again = solo.borrow("ask", "click", "-m", "the second reason").stderr
+    assert f"joined {first['request']}, which was asked before" in again
+    assert "joined" not in solo.borrow("ask", "click", "-m", "the first reason").stderr
+    assert "joined" not in solo.borrow("ask", "click").stderr
+    solo.borrow("daemon", "stop")
+    solo.start()
+    later = solo.borrow("ask", "click", "-m", "the third reason").stderr
+    assert f"joined {first['request']}" in later
+    second = solo.pending("click")
+    assert [second[name] for name in ("request", "number", "words")] == [
+        first[name] for name in ("request", "number", "words")
+    ]
 
 
 def test_extending_asks_again_and_replaces_the_grant(solo: Home) -> None:
@@ -268,11 +287,18 @@ def test_yes_cannot_stand_for_a_number_or_a_code(solo: Home) -> None:
 
 
 def test_explain_knows_requests_grants_and_roles(solo: Home) -> None:
-    solo.borrow("run", "dev-read", "--", "true")
+    solo.borrow("ask", "dev-read", "--wait")
     assert "yes by       nobody" in solo.borrow("explain", "dev-read").stdout
     _, hint = refused_with(solo.borrow("explain", "prod-admn", ok=False), 3)
     assert hint == "borrow explain prod-admin"
     refused_with(solo.borrow("explain", "r-nonsense", ok=False), 3)
+    (grant,) = [each for each in solo.status()["grants"] if each["role"] == "dev-read"]
+    lines = dict(
+        line.split(None, 1) for line in solo.borrow("explain", grant["request"]).stdout.splitlines()
+        if len(line.split(None, 1)) == 2
+    )  # fmt: skip
+    assert (lines["role"], lines["state"], lines["mode"]) == ("dev-read", "redeemed", "auto")
+    assert lines["rule"]
 
 
 def test_the_log_verifies_and_exports_as_one_object_a_line(solo: Home) -> None:
@@ -306,7 +332,7 @@ def test_a_credential_process_profile_gets_a_document(solo: Home) -> None:
 
 
 def test_doctor_finds_nothing_wrong_and_sees_what_would_win(solo: Home) -> None:
-    fine = told(solo.borrow("doctor", "--json", env={"AWS_REGION": "eu-west-1"}))
+    fine = told(solo.borrow("doctor", "--json", env={"AWS_DEFAULT_REGION": "eu-west-1"}))
     assert fine["ok"], fine
     assert [f for f in fine["findings"] if f["level"] != "ok"] == []
     odd = solo.borrow(
@@ -316,6 +342,7 @@ def test_doctor_finds_nothing_wrong_and_sees_what_would_win(solo: Home) -> None:
         "env_wins",
         "proxy",
         "no_region",
+        "profile_missing",
     }
 
 
@@ -435,9 +462,10 @@ def test_completion_offers_no_name_that_a_shell_would_act_on() -> None:
     assert [item.value for item in group.completions(hostile, "d")] == ["dev-1_.x"]
 
 
-def test_an_authenticator_is_replaced_with_a_code_of_the_old_one(solo: Home) -> None:
+def test_an_authenticator_is_replaced_with_a_code_of_the_old_one(fresh: Home) -> None:
     import pyotp
 
+    solo = set_up(fresh)
     begun = solo.control("POST", "/v1/totp").body
     old = pyotp.TOTP(begun["secret"])
     path = f"/v1/totp/{begun['enrolment']}"
@@ -453,3 +481,13 @@ def _seconds() -> float:
     import time
 
     return time.time()  # noqa: TID251  as an app reads it
+
+
+def test_what_outlived_the_daemon_is_still_held_and_can_be_given_back(solo: Home) -> None:
+    solo.borrow("ask", "dev-read", "--wait")
+    solo.borrow("daemon", "stop")
+    mine = solo.borrow()  # starts it again
+    assert "dev-read" in mine.stdout
+    assert "from before the daemon's start" in mine.stdout
+    assert solo.borrow("return").stdout.startswith("returned: dev-read")
+    assert "you hold nothing" in solo.borrow().stdout

@@ -159,6 +159,14 @@ def until(end: float) -> str:
     )
 
 
+def test_a_call_without_a_signature_is_refused_and_on_the_trail(world: World) -> None:
+    before = len(world.cloud.trail())
+    assert refused(world.client("sts", None).get_caller_identity) == "MissingAuthenticationToken"
+    (line,) = world.cloud.trail()[before:]
+    assert line["errorCode"] == "MissingAuthenticationToken"
+    assert line["userIdentity"]["accountId"] == "ANONYMOUS_PRINCIPAL"
+
+
 # --- roles ---------------------------------------------------------------------------------------
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import socket
 from contextlib import closing
@@ -111,6 +112,19 @@ def test_not_me_ends_it_all_and_another_person_lets_it_work_again(
     assert ann.borrow("inbox").returncode == 0
 
 
+def test_a_policy_that_did_not_pass_is_told_by_the_status_until_it_is_mended(server: Home) -> None:
+    file = server.root / "server/policy.toml"
+    good = file.read_text()
+    try:
+        file.write_text(good + "[roles.x]\nawz = 1\n")
+        told = server.borrow("server", "status").stderr
+        assert "the changed policy is not used" in told
+        assert "awz" in told
+    finally:
+        file.write_text(good)
+    assert server.borrow("server", "status").stderr == ""
+
+
 def test_a_machine_joins_once(server: Home, ann: Home) -> None:
     before = (ann.state / "config.json").read_bytes()
     error, _ = refused_with(ann.borrow("join", invitation(server, ANN), "-y", ok=False), 1)
@@ -149,8 +163,16 @@ def test_an_unreachable_server_leaves_nothing(server: Home, fresh: Home) -> None
         2
     ]
     url = invitation(server, ANN).replace(f":{port}/", f":{free_port()}/")
-    refused_with(fresh.borrow("join", url, "-y", ok=False), 4)
+    error, _ = refused_with(fresh.borrow("join", url, "-y", ok=False), 4)
+    assert re.fullmatch(
+        r"the server at 127\.0\.0\.1:\d+ cannot be reached: connection refused", error
+    )
     assert not fresh.state.exists()
+
+
+def test_a_member_is_not_sent_to_setup_for_a_policy(ann: Home) -> None:
+    _, hint = refused_with(ann.borrow("policy", "check", ok=False), 1)
+    assert hint == "the team's policy is on its server; --file names a copy"
 
 
 def test_strangers_are_not_invited_and_keys_are_not_printed_into_pipes(server: Home) -> None:
@@ -176,8 +198,9 @@ def test_a_terminal_shows_the_invitation_and_the_words(server: Home) -> None:
 
 def test_a_second_server_on_the_same_folder_is_refused(server: Home) -> None:
     done = server.borrow("server", "serve", "--port", str(free_port()), ok=False)
-    error, _ = refused_with(done, 1)
+    error, hint = refused_with(done, 1)
     assert "runs already" in error
+    assert server.borrow(*hint.split()[1:]).returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,7 @@ WRONG = {
     "daemon restart": "borrow daemon start",
     "daemon frobnicate": "borrow daemon logs|start|status|stop",
     "--frobnicate": "`borrow --help` lists the commands",
+    "server init": "borrow server init --issuer URL --admin PERSON",
     "policy": "borrow policy check|explain|test",
     "keys ad --sealed": "borrow keys add --sealed",
     "imds use": "borrow imds use ROLE",

@@ -375,3 +375,15 @@ async def test_a_refused_extension_takes_nothing_from_the_live_grant() -> None:
         assert (await task)[-1]["event"] == "refused"
         machine.shift.both(901)  # its credential is over, the grant is not
         assert (await machine.fetch("prod-admin", bearer)).status == 200
+
+
+async def test_a_token_that_the_approver_lost_is_replaced_without_a_question() -> None:
+    async with workstation() as machine:
+        machine.fake.credential_seconds = 1
+        bearer = await granted(machine)
+        (grant,) = machine.fake.grants.values()
+        grant.token = "lost"
+        await asyncio.sleep(1.1)  # until the credential is over
+        machine.fake.credential_seconds = 3600
+        assert (await machine.fetch("prod-admin", bearer)).status == 200
+        assert len(machine.fake.asked) == 1

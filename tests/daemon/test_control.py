@@ -117,7 +117,7 @@ async def test_an_unknown_role_is_refused_with_a_hint() -> None:
     async with workstation() as machine:
         told = await machine.control("POST", "/v1/bearers", {"role": "no-such"})
         assert told["status"] == 403
-        assert told["error"]["hint"] == "borrow roles"
+        assert told["error"]["hint"] == "`borrow roles` lists what you may borrow"
 
 
 MALFORMED: list[dict[str, Any]] = [

@@ -21,6 +21,9 @@ class Says:
     def lookup(self, client: Address, server: Address) -> Peer | None:
         return self.answer
 
+    def sender(self, client: Address, server: Address) -> Peer | None:
+        return self.answer
+
     def close(self) -> None: ...
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from borrow.daemon.caller import session_of
-from borrow.daemon.groups import Bearers, Group, holders_of
+from borrow.daemon.groups import Bearers, Group
 from borrow.daemon.places import write_private
 
 if TYPE_CHECKING:
@@ -30,16 +30,6 @@ def test_a_group_is_a_role_in_a_session_and_an_agent_is_one_of_its_own() -> None
     assert not ANNS.same_session(Group("dev", 10, 21).id)
     assert not ANNS.same_session(Group("dev", 10, 20, agent="x").id)
     assert not Group("work").same_session("imds")
-
-
-def test_the_holders_of_a_grant_are_named_by_its_groups_id() -> None:
-    agent = Group("prod", 10, 20, agent="claude-code")
-    for group in (ANNS, agent):
-        found = holders_of("prod", group.id)
-        assert found == Group("prod", 10, 20, agent=group.agent)
-        assert found.id == group.id
-    for odd in ("imds", "", "prod:10", "prod:x:20"):
-        assert holders_of("prod", odd) is None
 
 
 async def test_a_bearer_is_known_with_its_reason_also_after_a_restart(tmp_path: Path) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import pytest
 
+from borrow.daemon.documents import explanation
 from borrow.daemon.holding import DRIBBLE, PLAIN, RUST_WAITS, status_of, technique_for
 from borrow.protocol.errors import Misconfigured, Needs, Refused, Unavailable, Untrusted
 
@@ -18,7 +21,26 @@ TERRAFORM: tuple[Header, ...] = (
 )
 JS: tuple[Header, ...] = ((b"Host", b"h"), (b"Connection", b"keep-alive"))
 RUBY: tuple[Header, ...] = ((b"Host", b"h"), (b"User-Agent", b"Ruby"), (b"Accept", b"*/*"))
-RUST: tuple[Header, ...] = ((b"host", b"h"), (b"accept", b"application/json"))
+JAVA: tuple[Header, ...] = (
+    (b"Authorization", b"t"),
+    (b"User-Agent", b"aws-sdk-java/2.31.0"),
+    (b"Host", b"h"),
+    (b"Accept", b"text/html, image/gif, image/jpeg, */*; q=0.2"),
+    (b"Connection", b"keep-alive"),
+)
+RUST: tuple[Header, ...] = (
+    (b"accept", b"application/json"),
+    (b"authorization", b"t"),
+    (b"host", b"h"),
+)
+LIKE_RUST = {
+    "an agent that says Rust": (*RUST, (b"user-agent", b"aws-sdk-rust/1.3.15 os/linux")),
+    "another Rust program": ((b"accept", b"*/*"), *RUST[1:]),
+    "one header more": (*RUST, (b"connection", b"keep-alive")),
+    "one header twice": (*RUST, (b"accept", b"application/json")),
+    "without the bearer": (RUST[0], RUST[2]),
+    "names in capitals": tuple((name.title(), value) for name, value in RUST),
+}
 
 
 @pytest.mark.parametrize(
@@ -27,6 +49,7 @@ RUST: tuple[Header, ...] = ((b"host", b"h"), (b"accept", b"application/json"))
         (BOTO, DRIBBLE),
         (JS, DRIBBLE),
         (RUBY, DRIBBLE),
+        (JAVA, DRIBBLE),
         (GO, PLAIN),
         (TERRAFORM, PLAIN),
         ((), DRIBBLE),
@@ -42,7 +65,21 @@ def test_rust_is_cut_before_it_gives_up_by_itself() -> None:
 
 def test_only_rust_is_told_a_refusal_in_a_200() -> None:
     assert technique_for(RUST).explain
-    assert not any(technique_for(one).explain for one in (BOTO, JS, RUBY, GO, TERRAFORM, ()))
+    assert not any(technique_for(one).explain for one in (BOTO, JS, RUBY, JAVA, GO, TERRAFORM, ()))
+
+
+@pytest.mark.parametrize("headers", LIKE_RUST.values(), ids=list(LIKE_RUST))
+def test_what_only_looks_like_rust_is_told_no_refusal_in_a_200(headers: tuple[Header, ...]) -> None:
+    assert not technique_for(headers).explain
+
+
+def test_a_refusal_in_a_200_cannot_be_read_as_credentials() -> None:
+    told = explanation(Refused("no", state="denied"), 403)
+    assert (told["Code"], told["Message"]) == ("AccessDenied", "no")  # what Rust shows
+    secrets = {"accesskeyid", "secretaccesskey", "token", "sessiontoken"}
+    assert not secrets & {name.lower() for name in told}
+    with pytest.raises(ValueError, match="never"):
+        datetime.fromisoformat(told["Expiration"])  # nor is it "unlimited" for a lenient reader
 
 
 def test_every_kind_of_error_has_its_status() -> None:

@@ -2,12 +2,14 @@
 
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
-from borrow.daemon.peer import Address, SockDiag, UnixPeer, Unknown, unix_peer
+from borrow.daemon.peer import Address, SockDiag, UnixPeer, Unknown, system_peers, unix_peer
 from borrow_fakes.tools import need
 
 
@@ -79,6 +81,47 @@ def test_a_nonsensical_address_is_unknown(kernel: SockDiag, client: Address) -> 
     assert kernel.lookup(client, ("127.0.0.1", 2)) is None
 
 
+@pytest.mark.parametrize("is_connected", [True, False])
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
+def test_the_maker_of_a_datagram_is_named_with_its_inode(
+    kernel: SockDiag, is_connected: bool, family: socket.AddressFamily
+) -> None:
+    with receiver() as ours, socket.socket(family, socket.SOCK_DGRAM) as sender:
+        port = ours.getsockname()[1]
+        to = ("127.0.0.1" if family == socket.AF_INET else "::ffff:127.0.0.1", port)
+        if is_connected:
+            super(socket.socket, sender).connect(to)
+            sender.send(b"x")
+        else:
+            super(socket.socket, sender).sendto(b"x", to)
+        _, origin = ours.recvfrom(10)
+        peer = kernel.sender(origin, ours.getsockname())
+        assert peer is not None
+        assert (peer.uid, peer.inode) == (os.getuid(), os.fstat(sender.fileno()).st_ino)
+
+
+def test_a_sender_that_has_gone_is_unknown(kernel: SockDiag) -> None:
+    with receiver() as ours:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            sender.sendto(b"x", ours.getsockname())
+        _, origin = ours.recvfrom(10)
+        assert kernel.sender(origin, ours.getsockname()) is None
+
+
+@contextmanager
+def receiver() -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ours:
+        ours.bind(("127.0.0.1", 0))
+        yield ours
+
+
+def test_a_port_somebody_listens_on_is_not_the_maker_of_a_connection(kernel: SockDiag) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        assert kernel.lookup(listener.getsockname(), ("127.0.0.1", 2)) is None
+
+
 def test_a_closed_source_knows_nothing(kernel: SockDiag) -> None:
     kernel.close()
     with connected() as (_, accepted):
@@ -92,6 +135,29 @@ def test_many_questions_in_a_row_get_their_own_answers(kernel: SockDiag) -> None
                 peer = kernel.lookup(*ends(accepted))
                 assert peer is not None
                 assert peer.inode == os.fstat(client.fileno()).st_ino
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="of Linux")
+def test_on_linux_the_daemon_does_ask_the_kernel() -> None:
+    """A mistake in the adapter must not pass for a system that has none: all would be let in."""
+    source = system_peers()
+    assert source.gives_uid
+    source.close()
+
+
+def test_where_linux_does_not_tell_who_connects_the_daemon_does_not_start() -> None:
+    code = """
+import resource, sys
+from borrow.daemon.peer import system_peers
+from borrow.protocol.errors import Misconfigured
+resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))  # no socket can be opened
+try:
+    system_peers()
+except Misconfigured as exc:
+    print(exc.message)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("the kernel does not say who connects (sock_diag: ")
 
 
 def test_a_system_without_an_adapter_says_that_it_cannot_tell() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from borrow.daemon.logs import LARGEST, log_to, stop_logging
 from borrow.daemon.places import (
     MAX_PRIVATE_FILE,
     StateDir,
@@ -55,7 +56,7 @@ def test_a_new_state_directory_is_closed_to_others(tmp_path: Path) -> None:
 def test_a_missing_one_is_named_when_it_is_not_to_be_made(tmp_path: Path) -> None:
     with pytest.raises(Misconfigured, match=f"no folder {tmp_path}/state") as caught:
         StateDir.open(tmp_path / "state", create=False)
-    assert caught.value.hint == "borrow setup"
+    assert caught.value.hint == "`borrow setup` makes it"
     assert not (tmp_path / "state").exists()
 
 
@@ -78,7 +79,7 @@ def test_a_folder_that_all_may_replace_is_refused(tmp_path: Path) -> None:
     open_to_all.chmod(0o777)
     with pytest.raises(Misconfigured, match="everybody may replace") as caught:
         StateDir.open(open_to_all / "state")
-    assert caught.value.hint == f"chmod o-w {open_to_all}"
+    assert caught.value.hint == f"`chmod o-w {open_to_all}`"
 
 
 def test_another_users_directory_is_refused(tmp_path: Path) -> None:
@@ -131,6 +132,40 @@ def test_a_pipe_or_a_folder_is_not_read(tmp_path: Path) -> None:
     for name in ("pipe", "folder"):
         with pytest.raises(Misconfigured, match="not a regular file"):
             read_private(tmp_path / name)
+
+
+@pytest.mark.parametrize("reader", [False, True], ids=["nobody reads it", "it is read"])
+def test_a_log_goes_to_a_file_and_to_nothing_else(tmp_path: Path, reader: bool) -> None:
+    """A planted FIFO neither hangs the daemon's start nor gets its log."""
+    planted = tmp_path / "daemon.log"
+    os.mkfifo(planted, 0o600)
+    handle = os.open(planted, os.O_RDONLY | os.O_NONBLOCK) if reader else None
+    with pytest.raises(Misconfigured, match="not a regular file"):
+        log_to(planted)
+    if handle is not None:
+        assert os.read(handle, 10) == b""
+        os.close(handle)
+
+
+def test_a_log_that_others_may_read_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "daemon.log").touch(0o644)
+    with pytest.raises(Misconfigured, match="open to others"):
+        log_to(tmp_path / "daemon.log")
+
+
+def test_a_symlink_is_no_log(tmp_path: Path) -> None:
+    (tmp_path / "daemon.log").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(Misconfigured):
+        log_to(tmp_path / "daemon.log")
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_full_log_makes_room_once(tmp_path: Path) -> None:
+    path = tmp_path / "daemon.log"
+    path.touch(0o600)
+    os.truncate(path, LARGEST + 1)
+    stop_logging(log_to(path))
+    assert (path.stat().st_size, (tmp_path / "daemon.log.1").stat().st_size) == (0, LARGEST + 1)
 
 
 def test_a_huge_file_is_not_ours(tmp_path: Path) -> None:
@@ -218,7 +253,7 @@ def test_a_second_daemon_is_told_who_is_first(tmp_path: Path) -> None:
         first = f"already running.*pid {os.getpid()}"
         with pytest.raises(Misconfigured, match=first) as caught, lock(state):
             pass
-        assert caught.value.hint == "borrow daemon stop"
+        assert caught.value.hint == "`borrow daemon stop` ends it"
     with lock(state):
         pass
 

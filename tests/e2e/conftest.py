@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from borrow.cli.demo.standin_process import StandInProcess
 from borrow.cli.demo.standin_seed import Role, Seed, Trust
 from borrow.protocol.errors import Misconfigured
+from borrow_fakes import matrix
 from borrow_fakes.lab import PASSPHRASE, Home, home
+from borrow_fakes.matrix import Bench, Cell
 from borrow_fakes.tools import need
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from borrow_fakes.sdks import Sdk
 
 TRUST = Trust(("user/borrow-base",))
 SEED = Seed(
     roles={
         "Reader": Role(("s3:GetObject", "s3:ListBucket"), trust=TRUST),
-        "Admin": Role(("s3:*",), trust=TRUST),
+        "Admin": Role(("s3:*", "sts:AssumeRole"), trust=TRUST),
+        # What a profile with `credential_source` assumes by itself, with what it was lent.
+        "Next": Role(("s3:GetObject",), trust=Trust(("role/Admin",))),
     },
     buckets={"lab": {"k": "hello", "stuck": "job"}},
 )
@@ -120,18 +126,42 @@ def lasting_solo(cloud: StandInProcess) -> Iterator[Home]:
         yield one
 
 
+@pytest.fixture(scope="session")
+def bench(cloud: StandInProcess) -> Iterator[Bench]:
+    """One for all cells of the SDK matrix that this worker runs."""
+    with alone(cloud, matrix.policy()) as one:
+        yield Bench(one, cloud)
+
+
+@pytest.fixture
+def table(
+    request: pytest.FixtureRequest, record_property: Callable[[str, object], None]
+) -> Callable[..., Cell]:
+    """Open a cell of the matrix: `table(sdk, column, …)`."""
+
+    def opened(sdk: Sdk, *columns: str) -> Cell:
+        cell = Cell(record_property, sdk, *columns)
+        cell.say("skipped")
+        need(sdk.missing(), sdk.install)
+        cell.begin(cast("Bench", request.getfixturevalue("bench")))
+        return cell
+
+    return opened
+
+
 @contextlib.contextmanager
-def alone(cloud: StandInProcess) -> Iterator[Home]:
+def alone(cloud: StandInProcess, more: str = "") -> Iterator[Home]:
     with home(AWS_ENDPOINT_URL=cloud.endpoint, AWS_DEFAULT_REGION="us-east-1") as one:
-        set_up(one, cloud)
+        set_up(one, cloud, more)
         yield one
 
 
-def set_up(one: Home, cloud: StandInProcess) -> None:
+def set_up(one: Home, cloud: StandInProcess, more: str = "") -> None:
     import getpass
 
     one.borrow("setup", "--yes", "--no-totp")
-    (one.state / "policy.toml").write_text(POLICY.format(me=f"local:{getpass.getuser()}"))
+    rules = (POLICY + more).format(me=f"local:{getpass.getuser()}")
+    (one.state / "policy.toml").write_text(rules)
     (one.state / "cloud.toml").write_text(
         f'driver = "assume-role"\nendpoint_url = "{cloud.endpoint}"\nregion = "us-east-1"\n'
     )
@@ -157,10 +187,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for report in reports:
             if getattr(report, "when", "") != "call":
                 continue
+            mine: dict[tuple[str, str], str] = {}
             for name, value in getattr(report, "user_properties", ()):
                 if name == "matrix":
                     client, column, text = value
-                    cells[client, column] = text
+                    mine[client, column] = text
+            for place, text in mine.items():  # several tests may fill one cell: a failure stays
+                if cells.get(place) != matrix.FAILED:
+                    cells[place] = text
     if cells:
         terminalreporter.section("SDK matrix")
         for line in drawn(cells):

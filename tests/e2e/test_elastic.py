@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -117,6 +118,16 @@ def test_a_denied_call_is_offered_and_the_next_one_waits_only_after_the_person_a
     wait_for(lambda: elastic.asks()[0]["waiters"], why="the call to be held")
     elastic.decide(request)
     assert writer.end()["said"] == ""
+
+
+def test_a_program_that_ends_with_its_denied_call_is_heard_all_the_same(elastic: Home) -> None:
+    """The AWS CLI sends its datagram and is gone: the kernel is asked who it was in time."""
+    aws = Path(sys.executable).with_name("aws")
+    command = ("s3api", "put-object", "--bucket", "lab", "--key", "x")
+    done = elastic.borrow("run", "dev", "--", str(aws), *command, ok=False)
+    assert "AccessDenied" in done.stderr
+    offer = wait_for(lambda: elastic.status()["offers"], why="an offer")[0]
+    assert offer["role"] == "click"
 
 
 def test_started_with_elevate_the_next_call_asks_by_itself_and_a_no_leaves_the_base(

@@ -62,6 +62,7 @@ async def status(request: web.Request) -> web.Response:
         "words_m": thumbprint_words(minter.pin),
         "held": desk.waiting.count,
         "admins": list(desk.settings.admins()),
+        "policy_trouble": desk.settings.trouble(),
         "devices": listed,
     }
     return web.json_response(answer)

@@ -29,6 +29,7 @@ from borrow.approver.bodies import MAX_BODY
 from borrow.approver.desk import DESK, Desk
 from borrow.approver.devices import Devices
 from borrow.approver.notices import Notices
+from borrow.approver.paces import Paces
 from borrow.approver.store import Store
 from borrow.approver.waiting import Waiting
 from borrow.protocol.errors import BorrowError
@@ -59,7 +60,8 @@ def build_app(
     """`signer` is A. `clock` gives unix seconds, `ticks` a monotonic time (the loop's own)."""
     store = Store(settings.db)
     waiting = Waiting(most=settings.max_waits, each=settings.max_waits_each)
-    devices = Devices(minter, ticks or (lambda: asyncio.get_running_loop().time()))
+    ticks = ticks or (lambda: asyncio.get_running_loop().time())
+    devices = Devices(minter, ticks)
     notices = Notices(settings, store, waiting, devices, clock=clock, entropy=entropy)
     app = web.Application(client_max_size=MAX_BODY, middlewares=[errors.middleware(clock)])
     app[DESK] = Desk(
@@ -72,6 +74,7 @@ def build_app(
         waiting=waiting,
         devices=devices,
         notices=notices,
+        paces=Paces(burst=settings.calls_burst, rate=settings.calls_rate, ticks=ticks),
     )
     app.add_routes(_routes())
     app.cleanup_ctx.extend([_store, _background])

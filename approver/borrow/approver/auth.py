@@ -66,6 +66,7 @@ async def authenticate(desk: Desk, form: dict[str, str]) -> Device:
         if exc.state == "clock_skew":
             raise both_times(exc, token, now) from None
         raise _not_a_client(exc.message) from None
+    desk.paces.take(device.client_id)
     # Derived from acceptance, so that no assertion outlives the memory of it.
     keep_until = assertion.expires_at + 2 * SKEW
     async with desk.store.writing() as db:
@@ -97,6 +98,7 @@ async def bearer(request: web.Request, *scopes: str) -> Caller:
     device = None if held is None else await desk.devices.find(held.client_id)
     if held is None or device is None:
         raise _not_a_token()
+    desk.paces.take(device.client_id)
     if HEARS not in scopes:
         require_active(device)
     if scopes and held.scopes.isdisjoint(scopes):

@@ -98,6 +98,7 @@ def _acknowledgement(desk: Desk, token: str, accepted: Accepted) -> dict[str, An
         "interval": desk.settings.interval,
         "borrow_request": view.request_id,
         "borrow_number": view.number,
+        "borrow_words": view.words,
         "borrow_mode": view.mode,
         "borrow_asked": list(view.deciders),
         "borrow_joined": accepted.joined,

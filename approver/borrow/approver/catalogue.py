@@ -36,8 +36,15 @@ async def asked(request: web.Request) -> web.Response:
         usual = await tickets.usual_wait(db, view.role.identifier)
     answer = {
         "request": view.request_id,
+        "role": view.role.identifier,
+        "account": view.account,
         "state": view.state.value,
+        "rule": view.rule,
         "mode": view.mode,
+        "justification": view.role.justification,
+        "ticket": view.role.ticket,
+        "seconds": view.role.seconds,
+        "asked_at": int(view.asked_at),
         "asked": list(view.deciders),
         "seen": list(eyes.seen),
         "looking": list(eyes.looking),

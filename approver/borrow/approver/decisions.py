@@ -6,6 +6,7 @@ checked here against what is pending, and judged by the minter, which alone coun
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -16,13 +17,15 @@ from borrow.approver.bodies import json_object, path_id, query, whole
 from borrow.approver.desk import DESK, Desk
 from borrow.approver.summaries import request_summary
 from borrow.protocol.decision import CHOICES, Choice, read_evidence, read_statement
-from borrow.protocol.errors import Refused, Untrusted
+from borrow.protocol.errors import Refused, Unavailable, Untrusted
 from borrow.protocol.lifecycle import RequestState
 from borrow.protocol.request import MAX_JUSTIFICATION, MAX_SECONDS
 from borrow.protocol.strict import Members, b64url, from_b64url
 
 if TYPE_CHECKING:
     from borrow.minter.port import RequestView
+
+logger = logging.getLogger(__name__)
 
 _QUERY = ("decision", "number", "seconds")
 
@@ -173,8 +176,12 @@ def _choice(text: str) -> Choice:
 
 
 async def _note_answer(desk: Desk, view: RequestView) -> None:
+    """For the usual waiting time only: the decision counts already, so this may fail."""
     now = desk.clock()
-    async with desk.store.writing() as db:
-        await tickets.note_answer(
-            db, view.request_id, view.role.identifier, seconds=now - view.asked_at, now=now
-        )
+    try:
+        async with desk.store.writing() as db:
+            await tickets.note_answer(
+                db, view.request_id, view.role.identifier, seconds=now - view.asked_at, now=now
+            )
+    except Unavailable:
+        logger.warning("the time of an answer was not noted", extra={"request": view.request_id})

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from borrow.approver.devices import Devices
     from borrow.approver.notices import Notices
+    from borrow.approver.paces import Paces
     from borrow.approver.ports import MinterPort
     from borrow.approver.settings import ApproverSettings
     from borrow.approver.store import Store
@@ -32,6 +33,7 @@ class Desk:
     waiting: Waiting
     devices: Devices
     notices: Notices
+    paces: Paces
 
     def is_admin(self, person: str) -> bool:
         return person in self.settings.admins()

@@ -61,6 +61,7 @@ STATUS_OF_STATE: Final = {
     "body_too_large": 413,
     "media_type": 415,
     "throttled": 429,
+    "too_often": 429,
 }
 STATUS_OF_CLASS: Final[tuple[tuple[type[BorrowError], int], ...]] = (
     (Needs, 400),

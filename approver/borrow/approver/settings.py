@@ -17,6 +17,10 @@ def _nobody() -> tuple[str, ...]:
     return ()
 
 
+def _nothing() -> str:
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class ApproverSettings:
     """`issuer` is A: https, unless it is on the loopback. Seconds everywhere.
@@ -28,12 +32,15 @@ class ApproverSettings:
     db: Path
     webhooks: tuple[str, ...] = ()
     admins: Callable[[], tuple[str, ...]] = _nobody
+    trouble: Callable[[], str] = _nothing  # why the policy file as it is now is not in use
     long_poll: float = LONG_POLL  # how long /token and /events may be held
     sweep_every: float = 1.0
     access_token_life: int = 300
     body_within: float = 15.0  # for all of a body to come
     interval: int = 1  # CIBA: the least seconds between two polls; never below 1
     max_waits: int = 20_000  # held calls in all: ~10 KB each
+    calls_burst: int = 200  # calls of one device at once, and how many a second after that
+    calls_rate: float = 20.0
     max_waits_each: int = 64  # held calls of one device; it needs one per pending request
 
     def __post_init__(self) -> None:

@@ -5,6 +5,8 @@ Opt in with two lines, before the first client is made::
     import borrow.boto
     borrow.boto.install(session)  # a boto3.Session or a botocore session
 
+A role whose rule wants a reason or a ticket gets them from `install(session, reason=…, ticket=…)`.
+
 On AccessDenied the daemon is asked for the elevation whose role allows the call. The call waits; on
 a yes it is signed anew with the elevated credentials and sent once more, on a no its own error is
 raised with the reason added. Any other error is none of its business.
@@ -13,6 +15,7 @@ raised with the reason added. Any other error is none of its business.
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 from typing import TYPE_CHECKING, Any, Final
@@ -28,13 +31,15 @@ _TICK: Final = 1.0  # seconds between two looks whether the daemon still lives
 _HOOK_ID: Final = "borrow-elevation"
 
 
-def install(session: Any) -> None:
+def install(session: Any, *, reason: str = "", ticket: str = "") -> None:
     """Hook into every client that `session` makes from now on; a second time changes nothing."""
     events = getattr(session, "events", None) or session.get_component("event_emitter")
-    events.register("needs-retry", _on_answer, unique_id=_HOOK_ID)
+    hook = functools.partial(_on_answer, {"reason": reason, "ticket": ticket})
+    events.register("needs-retry", hook, unique_id=_HOOK_ID)
 
 
 def _on_answer(
+    why: dict[str, str],
     response: tuple[Any, dict[str, Any]] | None = None,
     operation: Any = None,
     request_dict: dict[str, Any] | None = None,
@@ -52,19 +57,19 @@ def _on_answer(
     service = operation.service_model
     names = {getattr(service, "signing_name", ""), getattr(service, "endpoint_prefix", "")}
     actions = sorted(f"{name}:{operation.name}" for name in names if name)
-    reason = elevate(role, actions)
+    reason = elevate(role, actions, **why)
     if not reason:
         return 0
     error["Message"] = f"{error.get('Message', '')} (borrow: {reason})".strip()
     return None
 
 
-def elevate(role: str, actions: list[str]) -> str:
+def elevate(role: str, actions: list[str], *, reason: str = "", ticket: str = "") -> str:
     """Ask the daemon and wait; "" on a yes, else why not."""
     from borrow.protocol.errors import BorrowError
 
     try:
-        return _ask(_control(), role, actions)
+        return _ask(_control(), role, actions, reason, ticket)
     except BorrowError as exc:
         logger.info("no elevation", extra={"why": exc.state})
         return exc.message
@@ -77,9 +82,10 @@ def _control() -> Control:
     return control(open_home())
 
 
-def _ask(client: Control, role: str, actions: list[str]) -> str:
+def _ask(client: Control, role: str, actions: list[str], reason: str, ticket: str) -> str:
     last: dict[str, Any] = {}
-    body = {"role": role, "actions": actions}
+    given = {"reason": reason, "ticket": ticket}
+    body = {"role": role, "actions": actions} | {k: text for k, text in given.items() if text}
     with contextlib.closing(client.stream("/v1/elevate", body)) as stream:
         for event in stream.events(_TICK):
             last = event or last

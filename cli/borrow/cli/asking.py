@@ -86,8 +86,10 @@ class Asking:
         self._line = Line()
         self._waiting: Waiting = Waiting(role)
         self._told_head = False
+        self._reason = ""
 
     def run(self, body: dict[str, Any]) -> int:
+        self._reason = str(body.get("reason", ""))
         stream = self._client.stream(self._path, body)
         yes = False
         try:
@@ -117,6 +119,7 @@ class Asking:
         self._waiting = self._waiting.told(event)
         match event.get("event"):
             case "waiting" | "seen":
+                self._tell_joined(event)
                 if not self._wait:
                     return errors.OK
                 self._head()
@@ -140,6 +143,15 @@ class Asking:
         say.note(say.bold(self._waiting.head()))
         if todo := self._waiting.what_to_do():
             say.note(say.bold(todo))
+
+    def _tell_joined(self, event: dict[str, Any]) -> None:
+        """An open question keeps its reason: say so, or a person relies on the new one."""
+        if not self._reason or event.get("reason", self._reason) == self._reason:
+            return
+        self._reason = ""  # told once
+        request, role = self._waiting.request, self._waiting.role
+        say.note(f"joined {request}, which was asked before: your reason is not shown there")
+        say.note(f"to ask anew with it: borrow return {request}, then borrow ask {role} -m …")
 
     def _redraw(self) -> None:
         if self._told_head:

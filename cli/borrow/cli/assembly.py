@@ -64,6 +64,7 @@ def assemble(
         db=folder / APPROVER_DB,
         webhooks=webhooks,
         admins=lambda: watched.current().admins,
+        trouble=lambda: _trouble(watched),
     )
     keys = load_or_make(folder)
     for name in (APPROVER_DB, MINTER_DB):
@@ -79,6 +80,11 @@ def assemble(
     )
     app = build_app(settings, minter=InProcessMinter(minter), signer=keys.approver, clock=clock)
     return Parts(keys, watched, minter, app)
+
+
+def _trouble(watched: PolicyFile) -> str:
+    trouble = watched.trouble()
+    return "" if trouble is None else f"{trouble.message}; {trouble.hint}"
 
 
 def _private(path: Path) -> None:
@@ -100,8 +106,11 @@ def _private(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """At most one process works on the databases of `folder`; the kernel keeps the lock."""
+def alone(folder: Path, *, look: str) -> Iterator[None]:
+    """At most one process works on the databases of `folder`; the kernel keeps the lock.
+
+    `look` is the command that shows the one that runs.
+    """
     path = folder / "approver.lock"
     read_private(path)  # ours and 0600, or refused
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -109,9 +118,7 @@ def alone(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Misconfigured(
-                f"an approver runs already for {folder}", hint="borrow daemon status"
-            ) from None
+            raise Misconfigured(f"an approver runs already for {folder}", hint=look) from None
         yield
     finally:
         os.close(handle)

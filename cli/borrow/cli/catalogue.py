@@ -28,7 +28,8 @@ def roles(pattern: str, *, as_json: bool) -> None:
     from borrow.cli.home import open_home
     from borrow.cli.launch import running
 
-    listed = entries(running(open_home()))
+    home = open_home()
+    listed = entries(running(home))
     found = matching(listed, pattern)
     if as_json:
         say.document({"roles": found})
@@ -37,9 +38,12 @@ def roles(pattern: str, *, as_json: bool) -> None:
     elif listed:
         say.note(f"no role matches {say.text_of(pattern)}; without a filter all are listed")
     else:
-        say.note(
-            "there is no role you may borrow; the policy file says who may: borrow policy check"
+        who = (
+            "the team's policy says who may"
+            if home.mode() == "team"
+            else f"name some in {home.policy}"
         )
+        say.note(f"there is no role you may borrow; {say.text_of(who)}")
 
 
 def entries(client: Control) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from borrow.cli.group import override
 from borrow.cli.options import complete_role, duration, json_option, role_argument
 from borrow.cli.usage import joined
 from borrow.protocol.durations import show_duration
-from borrow.protocol.errors import Misconfigured, Refused, Untrusted
+from borrow.protocol.errors import Misconfigured, Refused, Unavailable, Untrusted
 
 if TYPE_CHECKING:
     from borrow.cli.client import Control
@@ -69,18 +69,27 @@ def _which(client: Control, what: str) -> dict[str, str]:
         return {"grant": what}
     if what:
         return {"role": what}
-    held = _held(client)
+    held, whole = _held(client)
     if len(held) == 1:
         return {"role": held[0]}
+    if not held and not whole:
+        raise Unavailable(
+            "this daemon holds nothing yet, and the approver does not say what outlived the last",
+            hint="try again in a moment; `borrow doctor` looks for the cause",
+        )
     if not held:
         raise Refused("nothing is held", hint="`borrow` shows what you hold", state="not_held")
     raise WrongUse(f"you hold {len(held)} roles: {', '.join(held)}", hint="borrow return --all")
 
 
-def _held(client: Control) -> list[str]:
-    grants = client.get("/v1/status").get("grants")
-    roles = [grant.get("role") for grant in grants or [] if isinstance(grant, dict)]
-    return list(dict.fromkeys(role for role in roles if isinstance(role, str)))
+def _held(client: Control) -> tuple[list[str], bool]:
+    """The roles that are held, and whether that is all of them."""
+    answer = client.get("/v1/held")
+    grants = answer.get("grants")
+    listed = grants if isinstance(grants, list) else []
+    roles = [grant.get("role") for grant in listed if isinstance(grant, dict)]
+    held = list(dict.fromkeys(role for role in roles if isinstance(role, str)))
+    return held, answer.get("whole") is True
 
 
 def _returned(answer: dict[str, Any]) -> list[str]:

@@ -146,6 +146,7 @@ def _fetch(url: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
     """A JSON object from the server. The scheme was checked with the invitation."""
     import urllib.error
     import urllib.request
+    from urllib.parse import urlsplit
 
     from borrow.protocol.oauth import from_wire
     from borrow.protocol.strict import parse_object
@@ -163,8 +164,8 @@ def _fetch(url: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         raise from_wire(parse_object(told, "answer", limit=MAX_ANSWER)) from None
     except OSError as exc:  # URLError, time-outs, TLS
         cause = getattr(exc, "reason", exc)
-        why = getattr(cause, "strerror", None) or "no answer"
+        why = str(getattr(cause, "strerror", None) or "no answer").lower()
         raise Unavailable(
-            f"the server at {url.partition('/join')[0].rsplit('/', 1)[0]} cannot be reached: {why}",
+            f"the server at {urlsplit(url).netloc} cannot be reached: {why}",
             hint="check the address and the network, then use the invitation again",
         ) from exc

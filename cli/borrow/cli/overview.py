@@ -21,6 +21,9 @@ def overview(*, as_json: bool) -> int:
 
     client = running(open_home())
     status = client.get("/v1/status")
+    # Also what outlived the daemon that was given it; without the approver, what this one holds.
+    held = client.get("/v1/held")
+    status |= {"grants": held.get("grants"), "whole": held.get("whole") is True}
     problem: BorrowError | None = None
     waiting: list[dict[str, Any]] = []
     try:
@@ -30,7 +33,7 @@ def overview(*, as_json: bool) -> int:
     if as_json:
         say.document(status | {"decisions": waiting, "reachable": problem is None})
         return errors.OK
-    _grants(_objects(status.get("grants")))
+    _grants(_objects(status.get("grants")), whole=status["whole"])
     _asks(_objects(status.get("asks")))
     _inbox(waiting)
     _notices(_objects(status.get("notices")))
@@ -44,9 +47,9 @@ def _objects(value: object) -> list[dict[str, Any]]:
     return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
-def _grants(grants: Sequence[dict[str, Any]]) -> None:
+def _grants(grants: Sequence[dict[str, Any]], *, whole: bool) -> None:
     if not grants:
-        say.line("you hold nothing")
+        say.line("you hold nothing" if whole else "this daemon holds nothing yet")
         return
     say.line("you hold")
     now = time.time()  # noqa: TID251  the edge: a countdown for eyes only
@@ -54,6 +57,8 @@ def _grants(grants: Sequence[dict[str, Any]]) -> None:
         ends = say.left(say.number_of(grant.get("expires_at")) - now)
         role, tier, name = (say.text_of(grant.get(key)) for key in ("role", "tier", "grant"))
         say.line(f"  {role}  {ends} left  {tier}  {name}")
+        if grant.get("resumes"):
+            say.line("    from before the daemon's start; its program's next call resumes it")
         if extend := say.text_of(grant.get("extend")):
             say.line(f"    ends soon: {extend}")
 

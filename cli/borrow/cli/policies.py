@@ -36,8 +36,21 @@ def _read(path: Path | None) -> tuple[Policy, Path]:
     from borrow.cli.policyfile import read_policy
 
     chosen = path or _default()
-    missing = "check the name; without --file your own is read" if path else "borrow setup"
+    missing = "check the name; without --file your own is read" if path else _without_policy()
     return read_policy(chosen, missing=missing), chosen
+
+
+def _without_policy() -> str:
+    """The next step where there is no policy: a team's is on its server."""
+    from borrow.cli.home import open_home
+    from borrow.protocol.errors import BorrowError
+
+    try:
+        if open_home().mode() == "team":
+            return "the team's policy is on its server; --file names a copy"
+    except BorrowError:
+        pass  # not set up, or not well: setup says which
+    return "borrow setup"
 
 
 def _default() -> Path:

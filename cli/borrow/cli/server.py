@@ -188,7 +188,7 @@ async def serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     context = tls_of(settings)
-    with alone(home.folder.path):
+    with alone(home.folder.path, look="borrow server status"):
         parts = await asyncio.to_thread(assembled, home, settings)
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(asyncio.to_thread, parts.minter.close)

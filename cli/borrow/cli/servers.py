@@ -40,7 +40,9 @@ def server() -> None:
 
 
 @server.command()
-@click.option("--issuer", required=True, help="The https address under which devices reach it.")
+@click.option(
+    "--issuer", required=True, metavar="URL", help="The https address under which devices reach it."
+)
 @click.option("--admin", "person", required=True, metavar="PERSON", help="Its first admin.")
 @click.option("--port", type=click.IntRange(1, 65_535), help="Default: the issuer's, or 8440.")
 @click.option(
@@ -172,6 +174,8 @@ def status(*, as_json: bool) -> int:
     say.line(f"words     approver {say.text_of(told.get('words_a'))}")
     say.line(f"          minter {say.text_of(told.get('words_m'))}")
     say.line(f"admins    {say.people(told.get('admins'))}")
+    if trouble := say.text_of(told.get("policy_trouble")):
+        say.note(f"the changed policy is not used, the one before stays in force: {trouble}")
     devices = told.get("devices")
     rows = [each for each in devices if isinstance(each, dict)] if isinstance(devices, list) else []
     names = ("client_id", "owner", "name", "state")

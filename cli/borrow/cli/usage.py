@@ -143,7 +143,7 @@ def _role_like(word: str) -> bool:
 
 def _leading_options(words: list[str]) -> tuple[list[str], list[str]]:
     """Our own options at the head of `words`, each with its value."""
-    valued = {"-m", "--reason", "--ticket", "--for"}
+    valued = {"-m", "--reason", "--ticket", "--for", "--agent", "--profile"}
     at = 0
     while at < len(words) and words[at].startswith("-") and words[at] != "--":
         at += 2 if words[at] in valued else 1
@@ -172,8 +172,7 @@ def corrected(error: click.UsageError, argv: Sequence[str]) -> WrongUse:
                 hint=_swap(argv, error.option_name, near[0]) if near else _usage(error),
             )
         case click.MissingParameter():
-            name = error.param.human_readable_name.upper() if error.param else "an argument"
-            return WrongUse(f"{path} lacks {name}", hint=_usage(error))
+            return WrongUse(f"{path} lacks {_name_of(error.param)}", hint=_usage(error))
         case click.BadParameter():
             return WrongUse(message, hint=_usage(error))
         case _:
@@ -198,8 +197,23 @@ def _usage(error: click.UsageError) -> str:
     if names := _subcommands(error):
         return f"{error.ctx.command_path} {'|'.join(names)}"
     pieces = error.ctx.command.collect_usage_pieces(error.ctx)
-    shape = " ".join(piece for piece in pieces if piece != "[OPTIONS]")
+    wanted = [
+        f"{_name_of(each)} {each.make_metavar(error.ctx)}"
+        for each in error.ctx.command.get_params(error.ctx)
+        if isinstance(each, click.Option) and each.required
+    ]
+    shape = " ".join([*(piece for piece in pieces if piece != "[OPTIONS]"), *wanted])
     return f"{error.ctx.command_path} {shape}".strip()
+
+
+def _name_of(param: click.Parameter | None) -> str:
+    match param:
+        case None:
+            return "an argument"
+        case click.Option():
+            return max(param.opts, key=len)
+        case _:
+            return param.human_readable_name.upper()
 
 
 def _subcommands(error: click.UsageError) -> list[str]:

@@ -39,7 +39,9 @@ async def answer_request(upstream: Upstream, subject: str, answer: Answer) -> di
     if answer.decision != "approve":  # a no needs no evidence: it must always be easy
         return await upstream.decide(subject, {"decision": answer.decision, **said})
     if not answer.request_hash:
-        raise Misconfigured("a yes names the hash of what was shown", hint="borrow inbox")
+        raise Misconfigured(
+            "a yes names the hash of what was shown", hint="`borrow inbox` shows it"
+        )
     query = {"decision": "approve"}
     if answer.number:
         query["number"] = answer.number

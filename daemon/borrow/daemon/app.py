@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import logging
 import signal
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from borrow.daemon.config import load_config, with_port
 from borrow.daemon.front import Door, our_uid
@@ -25,6 +25,7 @@ from borrow.daemon.unixhttp import Answer, Call, ControlServer
 from borrow.daemon.world import World
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 from borrow.daemon.tasks import Spawn
 
 logger = logging.getLogger(__name__)
+
+MONITORED: Final = "csm.json"  # as in `csm_clients`, which ordinary starts do without
 
 
 class Started(NamedTuple):
@@ -97,6 +100,7 @@ class Daemon:
         self._stop = stop
         self._server: asyncio.Server | None = None
         self._core: Core | None = None
+        self._monitor: socket.socket | None = None
         self._rejections = Rejections()
         self._kitchen = Kitchen(
             self._app,
@@ -111,13 +115,16 @@ class Daemon:
             uid=our_uid(),
             limits=world.limits,
             on_reject=self._rejections.add,
-            lane=self._lane if world.lane else None,
         )
         self._control = ControlServer(self._answer, uid=our_uid())
 
     async def start(self, control_path: Path) -> None:
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(self._door, sock=self._port.listener)
+        if (self._state / MONITORED).exists():
+            from borrow.daemon.csm_clients import hold_saved  # late: few have such programs
+
+            self._monitor = hold_saved(self._state / MONITORED)
         await self._control.start(control_path)
         logger.info("listening", extra={"port": self._port.number, "mode": self._config.mode})
 
@@ -130,6 +137,8 @@ class Daemon:
         await self._kitchen.close()
         if self._core is not None:
             await self._core.close()
+        if self._monitor is not None:
+            self._monitor.close()
         logger.info("stopped")
 
     def core(self) -> Core:
@@ -143,18 +152,17 @@ class Daemon:
                 self._door,
                 self._world,
                 self._spawn,
-                gives_uid=self._peers.gives_uid,
+                peers=self._peers,
+                monitor=self._monitor,
                 rejections=self._rejections,
                 stop=self._stop.set,
             )
+            # Not before: nothing is cached, and a stranger's bytes must not build a core.
+            self._door.lane = self._core.lane.answer if self._world.lane else None
         return self._core
 
     async def _answer(self, call: Call) -> Answer:
         return await self.core().control(call)
-
-    def _lane(self, data: bytes) -> bytes | None:
-        # Without a core nothing is cached, and a stranger's bytes must not build one.
-        return self._core.lane.answer(data) if self._core is not None else None
 
     def _known(self, authorization: str) -> bool:
         return self.core().bearers.holds(authorization)

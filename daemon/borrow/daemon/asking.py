@@ -83,9 +83,11 @@ class Pilot:
 
     async def _get_acknowledged(self, flight: Flight) -> None:
         acknowledged = await self._acknowledged(flight)
-        flight.request = acknowledged.request
+        flight.request, flight.joined = acknowledged.request, acknowledged.joined
         flight.auth_req_id = acknowledged.auth_req_id
+        # Of a question that this one joined, people see the first one's number and words.
         flight.number = acknowledged.number or flight.number
+        flight.words = acknowledged.words or flight.words
         flight.mode, flight.people = acknowledged.mode, acknowledged.asked
         flight.ends = self._in(acknowledged.expires_in)
         flight.move(FlightState.PENDING)
@@ -101,6 +103,7 @@ class Pilot:
             share=flight.facts.share,
             mode=redeemed.mode or flight.mode,
             ends=Deadline.at(redeemed.expires_at, self._clock()),
+            agent=str(flight.context.get("agent", "")),
             token=redeemed.token,
         )
 
@@ -132,7 +135,7 @@ class Pilot:
         except TimeoutError:
             raise Refused(
                 f"nobody gave what {flight.facts.name} needs: {', '.join(flight.needs)}",
-                hint=f'borrow ask {flight.facts.name} -m "…"',
+                hint=f'`borrow ask {flight.facts.name} -m "…"`',
                 state="needs",
             ) from None
 

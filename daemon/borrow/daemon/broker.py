@@ -28,6 +28,7 @@ from borrow.daemon.elevation import Elevations
 from borrow.daemon.flights import Flight, FlightState
 from borrow.daemon.minting import Minting
 from borrow.daemon.tower import Tower
+from borrow.daemon.vends import Vends
 from borrow.daemon.world import GRACE
 from borrow.protocol.errors import BorrowError, Misconfigured, Refused, Unavailable
 from borrow.protocol.oauth import NOT_RECORDED
@@ -104,6 +105,7 @@ class Broker:
         self.cache = Cache()
         self.denials = Denials()
         self.elevations = Elevations()
+        self.vends = Vends()
         self.now = now
         self._approver = approver
         self._contact = contact
@@ -151,6 +153,7 @@ class Broker:
             self._minting.refresh(found.grant)
         if found.shared:
             self._tell_shared(caller.group, found.grant)
+        self.vends.note(caller.group, found.grant, found.held, self.now)
         return Served(found.grant, found.held, facts.region)
 
     async def fetch(self, caller: Caller) -> Served:
@@ -204,7 +207,7 @@ class Broker:
             if exc.state not in ("invalid_grant", "wrong_state", "grant_exhausted") or not left:
                 self.denials.remember_failure(group.key, exc, self.now())
                 raise
-            self.cache.end(grant.grant_id, self.now())
+            self.cache.forget(grant.grant_id)
             return 1
         except BorrowError as exc:
             self.denials.remember_failure(group.key, exc, self.now())
@@ -242,17 +245,18 @@ class Broker:
                 return group.for_role(flight.facts.name)
         return group.for_role(self.elevations.wanted(group, now) or facts.base)
 
-    def serves(self, group: Group) -> str:
-        """The access key id that `group` would be given from memory, or ""."""
+    def lifted_to(self, group: Group) -> str:
+        """The role whose grant `group` is served from now, its own unless it is an elastic one."""
         facts = self.catalogue.known(group.role)
-        if facts is None:
-            return ""
-        found = self._look(self._target(group, facts))
-        return found.held.credentials.access_key_id if isinstance(found, Serve) else ""
+        return self._target(group, facts).role if facts is not None else group.role
 
     def _look(self, group: Group) -> Serve | Mint | OutOfContact | Nothing:
         return self.cache.look(
-            group.role, group.id, self.now(), self._contact.last, may_share=not group.agent
+            group.role,
+            group.id,
+            self.now(),
+            self._contact.last,
+            may_share=not group.is_apart,
         )
 
     def _tell_shared(self, group: Group, grant: Grant) -> None:
@@ -328,16 +332,21 @@ class Broker:
             else:
                 return
 
-    def own_grant(self, role: str, group: Group | None) -> Grant:
+    def own_grant(self, role: str, group: Group | None, grant_id: str = "") -> Grant:
         """The live grant of `role`, the group's own first; Misconfigured if there is none.
 
-        An agent has its own only: its person's are not its to prolong.
+        With `grant_id` only that one. An agent has its own only, never its person's.
         """
+        agent = group is not None and group.agent != ""
         now = self.now()
-        live = [grant for grant in self.cache.live(now) if grant.role == role]
-        if group is not None and group.agent:
-            live = [grant for grant in live if grant.group == group.id]
+        live = [
+            grant
+            for grant in self.cache.live(now)
+            if grant.role == role
+            and grant_id in ("", grant.grant_id)
+            and not (agent and group is not None and grant.group != group.id)
+        ]
         if not live:
-            raise Misconfigured(f"no live grant of {role!r}", hint="borrow shows what you hold")
+            raise Misconfigured(f"no live grant of {role!r}", hint="`borrow` shows what you hold")
         own = [grant for grant in live if group is not None and grant.group == group.id]
         return max(own or live, key=lambda grant: grant.ends.wall)

@@ -105,7 +105,9 @@ class Catalogue:
         facts = self._roles.get(role)
         if facts is None:
             raise Refused(
-                f"you may borrow no role named {role!r}", hint="borrow roles", state="policy"
+                f"you may borrow no role named {role!r}",
+                hint="`borrow roles` lists what you may borrow",
+                state="policy",
             )
         return facts
 

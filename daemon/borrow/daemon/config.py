@@ -40,7 +40,7 @@ class DaemonConfig(NamedTuple):
         if not self.enrolled:
             raise Misconfigured(
                 "this machine is not enrolled",
-                hint="borrow setup for yourself, or borrow join URL for a team",
+                hint="`borrow setup` for yourself, or `borrow join URL` for a team",
                 state="not_enrolled",
             )
 
@@ -54,7 +54,9 @@ def load_config(state: StateDir) -> DaemonConfig:
     try:
         return _read(parse_object(data, NAME))
     except Untrusted as exc:
-        raise Misconfigured(f"{path}: {exc}", hint="borrow setup or borrow join writes it") from exc
+        raise Misconfigured(
+            f"{path}: {exc}", hint="`borrow setup` or `borrow join URL` writes it"
+        ) from exc
 
 
 def save_config(state: StateDir, config: DaemonConfig) -> None:
@@ -75,7 +77,9 @@ def _read(entry: dict[str, Any]) -> DaemonConfig:
     members = Members(entry, NAME)
     mode = members.text_or("mode", limit=16)
     if mode not in MODES:
-        raise Misconfigured(f"mode in {NAME} is none of solo and team", hint="borrow setup")
+        raise Misconfigured(
+            f"mode in {NAME} is none of solo and team", hint="`borrow setup` writes it"
+        )
     config = DaemonConfig(
         mode=mode,
         issuer=members.text_or("issuer").rstrip("/"),

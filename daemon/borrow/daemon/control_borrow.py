@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from borrow.daemon.cache import Grant
@@ -19,10 +19,12 @@ from borrow.daemon.control import (
     role_named,
     route,
     seconds_in,
+    take_agent,
 )
+from borrow.daemon.control_held import GrantLine
 from borrow.daemon.documents import process_document
 from borrow.daemon.flights import Asked, Flight, FlightState
-from borrow.daemon.groups import holders_of
+from borrow.daemon.groups import Group
 from borrow.daemon.telling import QUIET, waiting_line
 from borrow.daemon.tower import Caller
 from borrow.daemon.unixhttp import Answer, Call, Stream
@@ -42,10 +44,11 @@ def borrow_routes(parts: Parts) -> list[Route]:
 
     async def ask(call: Call, _: str) -> Answer:
         rest, wait = take_flag(call.body, "wait", default=True)
+        rest, agent = take_agent(rest)
         body = Members(rest, "request")
         role, asked = role_in(body), _asked(body)
         body.end()
-        caller = await _caller(call.pid, role, "cli", asked)
+        caller = await _caller(call.pid, role, "cli", asked, agent)
 
         async def run(send: Send) -> None:
             await follow(parts, await broker.ask(caller), send, wait=wait)
@@ -55,12 +58,12 @@ def borrow_routes(parts: Parts) -> list[Route]:
     async def extend(call: Call, _: str) -> Answer:
         rest, wait = take_flag(call.body, "wait", default=True)
         body = Members(rest, "request")
-        role, asked = role_in(body), _asked(body)
+        role, grant_id, asked = role_in(body), body.text_or("grant", limit=64), _asked(body)
         body.end()
         caller = await _caller(call.pid, role, "cli", asked)
-        grant = broker.own_grant(role, caller.group)
+        grant = broker.own_grant(role, caller.group, grant_id)
         # In the name of those who hold it: the terminal of a running job is not free to type in.
-        caller = replace(caller, group=holders_of(grant.role, grant.group) or caller.group)
+        caller = replace(caller, group=Group.named(grant.role, grant.group))
 
         async def run(send: Send) -> None:
             flight = await broker.ask(caller, extends=grant)
@@ -232,35 +235,19 @@ async def _give_back(parts: Parts, call: Call) -> list[str]:
         return [grant.grant_id for grant in chosen]
     # A daemon that was restarted holds no grant any more; the approver still knows them.
     found = [GrantLine.read(entry) for entry in await parts.upstream.grants()]
-    left = [each for each in found if each.active and named(each.role, each.grant_id, each.group)]
+    left = [each for each in found if each.here and named(each.role, each.grant_id, each.group)]
     for each in left:
         await parts.upstream.release(each.grant_id)
     if not left and not everything:
-        raise Misconfigured("there is nothing to give back", hint="borrow shows what you hold")
+        raise Misconfigured("there is nothing to give back", hint="`borrow` shows what you hold")
     return [each.grant_id for each in left]
 
 
-@dataclass(frozen=True, slots=True)
-class GrantLine:
-    """One entry of the approver's list of our grants, as far as giving back needs it."""
-
-    grant_id: str
-    role: str
-    group: str
-    active: bool
-
-    @classmethod
-    def read(cls, entry: dict[str, Any]) -> GrantLine:
-        grant_id, role = entry.get("grant"), entry.get("role")
-        group, state = entry.get("group", ""), entry.get("state", "active")
-        return cls(str(grant_id), str(role), str(group), state == "active")
-
-
-async def _caller(pid: int, role: str, via: str, asked: Asked) -> Caller:
+async def _caller(pid: int, role: str, via: str, asked: Asked, agent: str = "") -> Caller:
     async def describe() -> dict[str, Any]:
         return await caller_process(pid)
 
-    group = await caller_group(pid, role)
+    group = await caller_group(pid, role, agent)
     # `borrow ask` shows the wait itself.
     return Caller(group, via, asked, describe, terminal=via == "process" and group.tty != "")
 

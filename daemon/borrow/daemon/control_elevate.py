@@ -12,6 +12,7 @@ from borrow.daemon.tower import Caller
 from borrow.daemon.unixhttp import Answer, Call, Stream
 from borrow.protocol.errors import Misconfigured, Refused
 from borrow.protocol.strict import Members
+from borrow.protocol.text import shown
 
 if TYPE_CHECKING:
     from typing import Any
@@ -23,15 +24,17 @@ def elevate_routes(parts: Parts) -> list[Route]:
     async def elevate(call: Call, _: str) -> Answer:
         body = Members(call.body, "request")
         role, actions = role_in(body), body.array("actions", limit=8)
+        asked = Asked(body.text_or("reason"), body.text_or("ticket", limit=128))
         body.end()
         if not all(isinstance(each, str) and len(each) <= 130 for each in actions):
             raise Misconfigured("actions are texts such as s3:PutObject")
         facts = await parts.broker.catalogue.role(role)
         wanted = lifting_role(facts, actions, parts.broker.catalogue.all())
         if not wanted:
+            named = shown(actions[0], 80) if actions else "it"
             raise Refused(
-                f"no role that {role} can be lifted to allows {actions[0] if actions else 'it'}",
-                hint="borrow roles",
+                f"no role that {role} can be lifted to allows {named}",
+                hint="`borrow roles` lists what you may borrow",
                 state="policy",
             )
         group = await caller_group(call.pid, wanted)
@@ -39,7 +42,7 @@ def elevate_routes(parts: Parts) -> list[Route]:
         async def describe() -> dict[str, Any]:
             return await caller_process(call.pid)
 
-        caller = Caller(group, "cli", Asked(), describe, terminal=True)
+        caller = Caller(group, "cli", asked, describe, terminal=True)
 
         async def run(send: Send) -> None:
             flight = await parts.broker.ask(caller)

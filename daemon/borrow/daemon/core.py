@@ -12,13 +12,18 @@ import os
 import socket
 from typing import TYPE_CHECKING, Any, Final
 
+from borrow.daemon.agents import Agents
 from borrow.daemon.broker import Broker
 from borrow.daemon.catalogue import Catalogue
+from borrow.daemon.console import Links, console_routes
 from borrow.daemon.control import Control, Inbox, Parts, daemon_routes
 from borrow.daemon.control_answer import answer_routes
 from borrow.daemon.control_borrow import borrow_routes
 from borrow.daemon.control_elevate import elevate_routes
+from borrow.daemon.control_held import held_routes
+from borrow.daemon.control_watch import Watchers, watch_routes
 from borrow.daemon.csm import Denied, Listener
+from borrow.daemon.csm_clients import NAME as MONITORED
 from borrow.daemon.elevation import lifting_role
 from borrow.daemon.ending import Endings
 from borrow.daemon.events import Notice, Poll
@@ -28,12 +33,17 @@ from borrow.daemon.groups import Bearers
 from borrow.daemon.imds_role import NAME as IMDS_ROLE
 from borrow.daemon.imds_role import ImdsRole
 from borrow.daemon.lane import Lane
+from borrow.daemon.places import runtime_dir
+from borrow.daemon.prompts import FOLDER as PROMPTS
+from borrow.daemon.prompts import Prompts
 from borrow.daemon.telling import Teller, shared_line
 from borrow.daemon.ticker import Ticker
 from borrow.daemon.upstream import Upstream
+from borrow.protocol.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from socket import socket as UdpSocket  # noqa: N812 -- `socket` is the module here
 
     from borrow.daemon.cache import Grant
     from borrow.daemon.caller import Session
@@ -41,10 +51,12 @@ if TYPE_CHECKING:
     from borrow.daemon.flights import Flight
     from borrow.daemon.front import Door
     from borrow.daemon.groups import Group
+    from borrow.daemon.peer import PeerSource
     from borrow.daemon.places import StateDir
     from borrow.daemon.rejections import Rejections
     from borrow.daemon.tasks import Spawn
     from borrow.daemon.transport import Transport
+    from borrow.daemon.vends import Vend
     from borrow.daemon.world import World
 
 logger = logging.getLogger(__name__)
@@ -54,6 +66,7 @@ VERSION: Final = "0.1.0"
 # Seconds between two sweeps of the cache, for tidiness: they happen when something else does.
 _SWEEP_EVERY: Final = 60.0
 _KNOWN_GROUPS: Final = 256
+MOST_SHOWN: Final = 80  # characters of an action's name in an offer
 
 
 class Core:
@@ -68,7 +81,8 @@ class Core:
         world: World,
         spawn: Spawn,
         *,
-        gives_uid: bool,
+        peers: PeerSource,
+        monitor: UdpSocket | None,
         rejections: Rejections,
         stop: Callable[[], None],
     ) -> None:
@@ -82,6 +96,7 @@ class Core:
         self._stop = stop
         self._groups: dict[str, Group] = {}
         self._last_sweep = world.now()
+        self._watchers = Watchers()
         self._teller = Teller(world.say, world.draw, world.now)
         self.upstream = Upstream(self._connect)
         self.poll = Poll(
@@ -90,6 +105,7 @@ class Core:
             on_ended=self._on_ended,
             on_frozen=self._on_frozen,
             on_notice=self._on_notice,
+            on_contact=self._watchers.touch,
         )
         self.broker = Broker(
             config,
@@ -109,23 +125,36 @@ class Core:
         self.bearers = Bearers(
             state / BEARERS,
             clock=lambda: world.now().boot,
-            keep=gives_uid,
+            keep=peers.gives_uid,
             alive=world.alive,
         )
-        self.imds_role = ImdsRole(state / IMDS_ROLE, gives_uid=gives_uid)
+        self.imds_role = ImdsRole(state / IMDS_ROLE, gives_uid=peers.gives_uid)
         self.csm = Listener(
+            state / MONITORED,
+            monitor,
             now=world.now,
             entropy=world.entropy,
             uid=our_uid(),
-            holds=self.broker.serves,
+            peers=peers,
+            alive=world.alive,
+            vended=lambda group, key: self.broker.vends.find(group, key, world.now()),
             on_denied=self._on_denied,
+            on_reject=rejections.add,
         )
+        if monitor is not None:
+            spawn(self.csm.resume())
         self.endings = Endings(self.broker.cache, world.now, self._say, world.look_every)
-        self.lane = Lane(self.broker, self.bearers, spawn, port=port)
+        prompts = runtime_dir(state.path, world.environ) / PROMPTS
+        self.prompts = Prompts(prompts, self.broker.cache.live, world.now)
+        self.broker.cache.on_change = self.prompts.refresh
+        self.links = Links(lambda: world.now().boot, world.entropy)
+        self.agents = Agents(lambda: world.now().boot)
+        self.lane = Lane(self.broker, self.bearers, self.agents, spawn, port=port)
         self.control = self._routes()
         self._spawn(self.poll.run(self._poll_needed))
 
     async def close(self) -> None:
+        self.prompts.clear()
         self.lane.close()
         self.ticker.close()
         self.csm.close()
@@ -154,9 +183,13 @@ class Core:
             [
                 *daemon_routes(parts),
                 *borrow_routes(parts),
+                *held_routes(parts),
                 *elevate_routes(parts),
                 *answer_routes(parts),
-            ]
+                *console_routes(parts, self.links),
+                *watch_routes(parts, self._watchers),
+            ],
+            on_change=lambda: self._watchers.touch(asked=True),
         )
 
     def _connect(self) -> Transport:
@@ -180,8 +213,10 @@ class Core:
         return build_app(
             self.broker,
             self.bearers,
+            self.agents,
             self.ticker,
             self._door,
+            self.links,
             port=self._port,
             imds_role=self.imds_role,
             imds_key=self._world.entropy(32),
@@ -194,23 +229,27 @@ class Core:
             self._last_sweep = now
             self.broker.cache.sweep(now)
             self.broker.denials.sweep(now)
-        return self._config.enrolled and self.broker.needs_contact()
+        watched = self._watchers.count > 0
+        return self._config.enrolled and (watched or self.broker.needs_contact())
 
     # -- what happens --------------------------------------------------------------------------
 
     def _on_ended(self, grant_id: str, until: float | None) -> None:
         ended = self.broker.cache.end(grant_id, self._world.now(), until=until)
         logger.info("grant over", extra={"grant": grant_id})
+        self._watchers.touch()
         if ended is not None and (group := self._groups.get(ended.group)) is not None:
             self._say(group.session, f"borrow: {ended.role} was taken back · {grant_id}")
 
     def _on_frozen(self) -> None:
         ended = self.broker.cache.end_all(self._world.now())
         logger.warning("this device is frozen", extra={"grants": len(ended)})
+        self._watchers.touch(asked=True)
 
     def _on_notice(self, notice: Notice) -> None:
         # In the sessions that asked for this role and do not hear the same of their own question;
         # a stranger's notice goes to `borrow` only.
+        self._watchers.touch(asked=True)
         sessions = {g.session for g in self._groups.values() if g.role == notice.role}
         hint = f" · {notice.hint}" if notice.hint else ""
         for session in sessions:
@@ -220,16 +259,18 @@ class Core:
     def _on_shared(self, group: Group, grant: Grant) -> None:
         self._say(group.session, shared_line(group, grant))
 
-    def _on_denied(self, group: Group, denied: Denied) -> None:
+    def _on_denied(self, vend: Vend, denied: Denied) -> None:
         """A call of ours was denied: offer the role that allows it. Grants and asks nothing."""
-        catalogue = self.broker.catalogue
+        catalogue, group = self.broker.catalogue, vend.group
         facts = catalogue.known(group.role)
         role = lifting_role(facts, denied.actions, catalogue.all()) if facts else ""
-        if not role:
+        # Denied under that very role, or told of late: it would change nothing.
+        if not role or role in (vend.role, self.broker.lifted_to(group)):
             return
-        offer = self.broker.elevations.offer(group, role, denied.actions[0], self._world.now())
+        action = shown(denied.actions[0], MOST_SHOWN)
+        offer = self.broker.elevations.offer(group, role, action, self._world.now())
         if offer is not None:
-            how = f"within 60 s, borrow ask {role} lifts {group.role}"
+            how = f"within 60 s, `borrow ask {role}` lifts {group.role}"
             self._say(group.session, f"borrow: {offer.action} was denied: {how}")
 
     def _on_flight(self, flight: Flight) -> None:
@@ -237,6 +278,8 @@ class Core:
             self._groups.pop(next(iter(self._groups)))
         self._groups[flight.group.id] = flight.group
         self._spawn(self.endings.follow(flight))
+        self._spawn(self._watchers.follow(flight))
+        self._watchers.touch()
         if flight.group.tty:
             self._spawn(self._teller.follow(flight))
 

@@ -56,7 +56,7 @@ def require_device(state: StateDir) -> DeviceKeys:
     keys = load_device(state)
     if keys is None:
         raise Misconfigured(
-            f"there is no {NAME}", hint="borrow setup, or borrow join URL", state="not_enrolled"
+            f"there is no {NAME}", hint="`borrow setup`, or `borrow join URL`", state="not_enrolled"
         )
     return keys
 

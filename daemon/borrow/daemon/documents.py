@@ -98,6 +98,15 @@ def refusal(error: BorrowError, status: int) -> dict[str, Any]:
     }
 
 
+def explanation(error: BorrowError, status: int) -> dict[str, Any]:
+    """`refusal` for a `200`, where a client that is not Rust would look for credentials.
+
+    It holds none, and its `Code` is not Success. A client that minds neither (Go v2 makes empty
+    credentials of it and calls unsigned) still stops at an `Expiration` that is no time.
+    """
+    return refusal(error, status) | {"Expiration": "never"}
+
+
 def _time(wall: float) -> str:
     return datetime.fromtimestamp(math.floor(wall), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 

@@ -67,14 +67,17 @@ class Poll:
         on_ended: Callable[[str, float | None], None],
         on_frozen: Callable[[], None],
         on_notice: Callable[[Notice], None],
+        on_contact: Callable[[], None] = lambda: None,
     ) -> None:
         self.last: Moment | None = None
+        self.trouble: BorrowError | None = None  # why the last poll failed
         self.notices: deque[Notice] = deque(maxlen=KEPT)
         self._approver = approver
         self._now = now
         self._on_ended = on_ended
         self._on_frozen = on_frozen
         self._on_notice = on_notice
+        self._on_contact = on_contact
         self._wake = asyncio.Event()
         self._answered = asyncio.Event()
         self._ack: list[str] = []
@@ -119,11 +122,18 @@ class Poll:
             except BorrowError as exc:
                 logger.info("events poll failed", extra={"why": exc.state})
                 fresh = False
+                self._tell(exc)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
                 continue
             pause, fresh = PAUSE, True
+            self._tell(None)
             await asyncio.sleep(max(0.0, SHORTEST - self._now().since(began)))
+
+    def _tell(self, trouble: BorrowError | None) -> None:
+        before, self.trouble = self.trouble, trouble
+        if (before and before.message) != (trouble and trouble.message):
+            self._on_contact()
 
     async def _poll_while_left_alone(self, *, at_once: bool) -> None:
         """One poll; a long one may be cut by `renewed`, which is a TimeoutError here."""
@@ -148,7 +158,9 @@ class Poll:
         if bad:
             # Not acknowledged, so that the approver's operator sees them pile up.
             logger.warning("events that do not verify", extra={"count": len(bad)})
-        self.last = sent
+        first, self.last = self.last is None, sent
+        if first:
+            self._on_contact()
         event_, self._answered = self._answered, asyncio.Event()
         event_.set()
 

@@ -82,6 +82,7 @@ class Flight:
         self.lifts = False
         self.state = FlightState.ASKING
         self.request = ""
+        self.joined = False  # the approver had an equal question; the reason given there stays
         self.auth_req_id = ""
         self.mode = ""
         self.people: tuple[str, ...] = ()

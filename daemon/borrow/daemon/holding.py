@@ -3,8 +3,9 @@
 Decided within 0.4 s: the true status. Later: most SDKs give up after a second of silence, so their
 `200` is opened at once and a space goes out every quarter second; a refusal then aborts the
 connection, and the retry gets its 403 from memory. Go waits without a byte and shows the true
-status. Rust reads a reason only out of a `200`, and only Rust gets one. The fingerprint tunes this
-and is trusted for nothing else.
+status. Rust reads a reason only out of a `200` (of any other status it shows the number alone), and
+only Rust gets one, in a document that nobody takes for credentials (`documents.explanation`). The
+fingerprint tunes this and is trusted for nothing else.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
-from borrow.daemon.documents import refusal
+from borrow.daemon.documents import explanation, refusal
 from borrow.protocol.errors import BorrowError, Misconfigured, Refused, Unavailable, Untrusted
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ DECIDE_WITHIN: Final = 0.4  # seconds; the shortest client time-out is 1 s
 RUST_WAITS: Final = 4.5  # seconds; the whole client's identity time-out is 5 s
 
 _AGAIN: Final = 10  # fetches whose result was over before it was written
+
+_RUST_SENDS: Final = {b"accept", b"authorization", b"host"}
 
 NO_STORE: Final = {"Cache-Control": "no-store"}
 
@@ -45,7 +48,7 @@ STATUS: Final[tuple[tuple[type[BorrowError], int], ...]] = (
 class Technique:
     """`limit`: seconds after which the client gives up anyhow; None: it has no limit.
 
-    `explain`: it reads an error document only in a `200`, and never calls unsigned because of one.
+    `explain`: it shows the reason of a refusal only out of a `200`.
     """
 
     dribble: bool
@@ -68,8 +71,9 @@ def technique_for(headers: tuple[tuple[bytes, bytes], ...]) -> Technique:
     # Terraform sends an agent of its own through Go's HTTP client.
     if b"Amz-Sdk-Request" in exact and exact.get(b"Accept-Encoding") == b"gzip":
         return PLAIN
-    rust = not agent and all(name == name.lower() for name in exact) and b"accept" in exact
-    return RUST if rust else DRIBBLE
+    # The whole request of Rust's credential provider: one header more is another client.
+    rust = exact.keys() == _RUST_SENDS and exact[b"accept"] == b"application/json"
+    return RUST if rust and len(headers) == len(exact) else DRIBBLE
 
 
 async def hold(
@@ -139,7 +143,7 @@ async def _dribble(
             task.cancel()
             transport.abort()
         elif isinstance(result := task.result(), bytes) or technique.explain:
-            await response.write(result if isinstance(result, bytes) else _told(result))
+            await response.write(_body(result, technique))
             await response.write_eof()
         else:
             # Never an error document after a 200: Go and google-auth would send unsigned calls.
@@ -151,13 +155,15 @@ async def _dribble(
 
 def answer(result: bytes | BorrowError, technique: Technique = PLAIN) -> web.Response:
     status = 200 if isinstance(result, bytes) or technique.explain else status_of(result)
-    body = result if isinstance(result, bytes) else _told(result)
-    kind = "application/json"
+    body, kind = _body(result, technique), "application/json"
     return web.Response(body=body, status=status, content_type=kind, headers=NO_STORE)
 
 
-def _told(error: BorrowError) -> bytes:
-    return json.dumps(refusal(error, status_of(error))).encode()
+def _body(result: bytes | BorrowError, technique: Technique) -> bytes:
+    if isinstance(result, bytes):
+        return result
+    write = explanation if technique.explain else refusal
+    return json.dumps(write(result, status_of(result))).encode()
 
 
 def status_of(error: BorrowError) -> int:

@@ -23,7 +23,7 @@ def may_be_offered(facts: RoleFacts) -> None:
     if not facts.imds:
         raise Refused(
             f"{facts.name} is not for the IMDS endpoint",
-            hint="its policy entry needs imds = true",
+            hint="its policy entry needs `imds = true`",
             state="policy",
         )
     if facts.tier not in _TIERS:
@@ -45,7 +45,7 @@ class ImdsRole:
         if not self._gives_uid:
             raise Misconfigured(
                 "this system does not say whose a connection is",
-                hint="use borrow run, whose bearer does",
+                hint="use `borrow run`, whose bearer does",
             )
         may_be_offered(facts)
         self._set(facts.name)

@@ -110,7 +110,8 @@ class Kitchen:
         runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=CLEAN_UP)
         await runner.setup()
         self._runner = runner
-        self._serve = aiohttp_handlers(cast("web.Server", runner.server))  # set by setup()
+        server = cast("web.Server", runner.server)  # set by setup()
+        self._serve = aiohttp_handlers(server, on_reject=self._on_reject)
         waiting, self._waiting = list(self._waiting), {}
         for each in waiting:
             each.pass_on(self._serve())

@@ -12,6 +12,8 @@ import os
 import traceback
 from typing import TYPE_CHECKING, Final
 
+from borrow.daemon.places import append_private
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -50,12 +52,15 @@ def _places(record: logging.LogRecord) -> Iterator[str]:
 
 
 def log_to(path: Path) -> logging.Handler:
-    """Send the daemon's log lines to `path` (0600), and nobody else's anywhere."""
-    if path.exists() and path.stat().st_size > LARGEST:
+    """Send the daemon's log lines to `path` (0600), and nobody else's anywhere.
+
+    Raises Misconfigured if something else than a file of ours is there.
+    """
+    handle = append_private(path)
+    if os.fstat(handle).st_size > LARGEST:
+        os.close(handle)
         path.replace(path.with_suffix(".log.1"))
-    handle = os.open(
-        path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
-    )
+        handle = append_private(path)
     handler = logging.StreamHandler(os.fdopen(handle, "a", encoding="utf-8"))
     handler.setFormatter(JsonLines())
     ours = logging.getLogger("borrow.daemon")

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final, Protocol
 
-from borrow.protocol.errors import BorrowError, Unavailable
+from borrow.protocol.errors import BorrowError, Refused, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,12 +78,25 @@ class Minting:
             if not done.done():
                 done.set_result(error)
 
+    async def _exchanged(self, grant: Grant, role: AwsRole) -> AwsCredentials:
+        """With the grant's newest token: another session that joined the same grant meanwhile was
+        given a new one, and the approver honours only the last."""
+        token = grant.token
+        while True:
+            try:
+                return await self._approver.exchange(token, grant.grant_id, role)
+            except Refused as exc:
+                newest = self._cache.find(grant.grant_id, self._now())
+                if exc.state != "invalid_grant" or newest is None or newest.token == token:
+                    raise
+                token = newest.token
+
     async def _try(self, grant: Grant) -> BorrowError | None:
         from borrow.protocol.request import AwsRole  # late: it imports cryptography
 
         role = AwsRole(grant.role, grant.arn, 0)
         try:
-            credentials = await self._approver.exchange(grant.token, grant.grant_id, role)
+            credentials = await self._exchanged(grant, role)
         except BorrowError as exc:
             logger.info("not minted", extra={"grant": grant.grant_id, "why": exc.state})
             return exc

@@ -1,4 +1,4 @@
-"""Which operating-system user made the other end of a loopback connection.
+"""Which operating-system user made the other end of a loopback connection, or sent a datagram.
 
 Owns the question put to the kernel and nothing else: what to do with the answer is `front`'s. The
 answer is the uid that *created* the client's socket. It cannot be forged by a header, and it stays
@@ -16,7 +16,12 @@ import os
 import socket
 import struct
 import sys
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from borrow.protocol.errors import Misconfigured
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +63,9 @@ class PeerSource(Protocol):
     def lookup(self, client: Address, server: Address) -> Peer | None:
         """Who made the socket at `client` that talks to `server`; None is "cannot tell"."""
 
+    def sender(self, client: Address, server: Address) -> Peer | None:
+        """As `lookup`, of the UDP socket that sent from `client` to `server`."""
+
     def close(self) -> None: ...
 
 
@@ -67,6 +75,9 @@ class Unknown:
     gives_uid = False
 
     def lookup(self, client: Address, server: Address) -> Peer | None:
+        return None
+
+    def sender(self, client: Address, server: Address) -> Peer | None:
         return None
 
     def close(self) -> None:
@@ -87,20 +98,41 @@ class SockDiag:
         self._netlink = socket.socket(
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_SOCK_DIAG
         )
-        self._netlink.settimeout(_ANSWER_WITHIN)
+        # The kernel's own limit: `settimeout` would cost two more calls for each question.
+        limit = struct.pack("@ll", 0, int(_ANSWER_WITHIN * 1e6))  # a timeval, of native longs
+        try:
+            self._netlink.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+        except OSError:
+            self._netlink.close()
+            raise
         self._sequence = 0
 
     def lookup(self, client: Address, server: Address) -> Peer | None:
+        return self._ask(client, server, socket.IPPROTO_TCP, ((client[1], server[1]),))
+
+    def sender(self, client: Address, server: Address) -> Peer | None:
+        # For UDP the kernel takes the first end as where a datagram comes from, and looks for the
+        # socket that would get it: the sender's, if it answers. (Asked the other way round too,
+        # as the two ends were exchanged in some kernels; the port in the answer tells.)
+        ports = ((client[1], server[1]), (client[1], 0))  # connected, or not
+        return self._ask(server, client, socket.IPPROTO_UDP, ports) or self._ask(
+            client, server, socket.IPPROTO_UDP, ports
+        )
+
+    def _ask(
+        self, first: Address, second: Address, protocol: int, ports: Collection[tuple[int, int]]
+    ) -> Peer | None:
+        """The maker of the socket found, if its own and its peer's port are one of `ports`."""
         self._sequence = (self._sequence + 1) & 0xFFFFFFFF
         try:
-            family, wanted = _socket_id(client, server)
-            self._netlink.send(_question(family, wanted, self._sequence))
+            family, wanted = _socket_id(first, second)
+            self._netlink.send(_question(family, protocol, wanted, self._sequence))
             while True:
                 reply, origin = self._netlink.recvfrom(4096)
                 # Only the kernel has port id 0, and an answer to an earlier, timed out question
                 # carries its old sequence number.
                 if origin[0] == 0 and _HEADER.unpack_from(reply)[3] == self._sequence:
-                    return _answer(reply, wanted)
+                    return _answer(reply, ports)
         except (OSError, struct.error) as exc:
             if getattr(exc, "errno", None) != errno.ENOENT:
                 logger.warning("the kernel did not say who connects", extra={"cause": repr(exc)})
@@ -120,6 +152,11 @@ class UnixPeer(NamedTuple):
 
 def unix_peer(connection: socket.socket) -> UnixPeer | None:
     """SO_PEERCRED of an accepted Unix socket; None where the system does not give it."""
+    if sys.platform == "darwin":
+        from borrow.daemon.peer_elsewhere import macos_unix_peer  # late: only there
+
+        found = macos_unix_peer(connection)
+        return UnixPeer(*found) if found is not None else None
     option = getattr(socket, "SO_PEERCRED", None)
     if option is None or connection.family != socket.AF_UNIX:
         return None
@@ -133,14 +170,18 @@ def unix_peer(connection: socket.socket) -> UnixPeer | None:
 
 
 def system_peers() -> PeerSource:
-    """The adapter for this system."""
+    """The adapter for this system. Raises Misconfigured where Linux refuses to tell who connects:
+    without it every user of the machine would be let in."""
     if sys.platform != "linux":
         return Unknown()
     try:
         return SockDiag()
     except OSError as exc:
-        logger.warning("no sock_diag on this system", extra={"cause": repr(exc)})
-        return Unknown()
+        why = (exc.strerror or "failed").lower()
+        raise Misconfigured(
+            f"the kernel does not say who connects (sock_diag: {why})",
+            hint="let the daemon open a NETLINK_SOCK_DIAG socket; nobody is served unknown",
+        ) from exc
 
 
 def _socket_id(client: Address, server: Address) -> tuple[int, bytes]:
@@ -151,21 +192,21 @@ def _socket_id(client: Address, server: Address) -> tuple[int, bytes]:
     return family, _SOCKET_ID.pack(client[1], server[1], ours, theirs)
 
 
-def _question(family: int, wanted: bytes, sequence: int) -> bytes:
-    body = _REQUEST.pack(family, socket.IPPROTO_TCP, 0, 0, _ALL_STATES) + wanted
+def _question(family: int, protocol: int, wanted: bytes, sequence: int) -> bytes:
+    body = _REQUEST.pack(family, protocol, 0, 0, _ALL_STATES) + wanted
     body += struct.pack("=I", 0) + _ANY_COOKIE  # any interface, any cookie
     size = _HEADER.size + len(body)
     return _HEADER.pack(size, _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, sequence, 0) + body
 
 
-def _answer(reply: bytes, wanted: bytes) -> Peer | None:
+def _answer(reply: bytes, ports: Collection[tuple[int, int]]) -> Peer | None:
     if _HEADER.unpack_from(reply)[1] == _NLMSG_ERROR:
         code = -struct.unpack_from("=i", reply, _HEADER.size)[0]
         raise OSError(code, os.strerror(code))
     start = _HEADER.size + _REPLY_HEAD.size
     # The ports are compared again, so that no mistake in this file can hand out another's uid.
     # (Not the addresses: a client on an IPv6 socket reports its own as ::ffff:127.0.0.1.)
-    if reply[start : start + 4] != wanted[:4]:
+    if _SOCKET_ID.unpack_from(reply, start)[:2] not in ports:
         return None
     uid, inode = _REPLY_TAIL.unpack_from(reply, start + _SOCKET_ID_SIZE)[3:5]
     return Peer(uid, inode) if inode else None

@@ -69,7 +69,7 @@ class StateDir(NamedTuple):
             if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
                 raise Misconfigured(
                     f"everybody may replace {_name(path)}, because {_name(parent)} is open to all",
-                    hint=f"chmod o-w {_quoted(str(parent))}",
+                    hint=f"`chmod o-w {_quoted(str(parent))}`",
                 )
         return cls(path)
 
@@ -89,10 +89,7 @@ def read_private(path: Path) -> bytes | None:
     except OSError as exc:
         raise _file_trouble(exc, path) from exc
     try:
-        seen = os.fstat(handle)
-        if not stat.S_ISREG(seen.st_mode):
-            raise Misconfigured(f"{_name(path)} is not a regular file", hint="move it away")
-        _check_private(seen, path, allowed=0o600)
+        seen = _check_file(handle, path)
         if seen.st_size > MAX_PRIVATE_FILE:
             raise Misconfigured(f"{_name(path)} is too large to be ours", hint="move it away")
         # Replaced in one step by its writer, so what is open has the size that was seen.
@@ -102,6 +99,37 @@ def read_private(path: Path) -> bytes | None:
         raise _file_trouble(exc, path) from exc
     finally:
         os.close(handle)
+
+
+def append_private(path: Path) -> int:
+    """A descriptor that appends to a file of ours with mode 0600, made if there is none.
+
+    A FIFO in its place is not waited for: it is refused, as everything is that is no file.
+    """
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | _FILE_FLAGS, 0o600)
+    except OSError as exc:
+        if exc.errno == errno.ENXIO:  # a FIFO that nobody reads, or a socket
+            raise _no_file(path) from exc
+        raise _file_trouble(exc, path) from exc
+    try:
+        _check_file(handle, path)
+    except BorrowError:
+        os.close(handle)
+        raise
+    return handle
+
+
+def _check_file(handle: int, path: Path) -> os.stat_result:
+    seen = os.fstat(handle)
+    if not stat.S_ISREG(seen.st_mode):
+        raise _no_file(path)
+    _check_private(seen, path, allowed=0o600)
+    return seen
+
+
+def _no_file(path: Path) -> Misconfigured:
+    return Misconfigured(f"{_name(path)} is not a regular file", hint="move it away")
 
 
 def write_private(path: Path, content: bytes) -> None:
@@ -185,7 +213,8 @@ def lock(state: Path) -> Iterator[None]:
             owner = os.pread(handle, 20, 0).decode("ascii", "replace").strip()
             told = f", pid {owner}" if owner.isdecimal() else ""
             raise Misconfigured(
-                f"a daemon is already running for {_name(state)}{told}", hint="borrow daemon stop"
+                f"a daemon is already running for {_name(state)}{told}",
+                hint="`borrow daemon stop` ends it",
             ) from exc
         os.ftruncate(handle, 0)
         os.pwrite(handle, b"%d\n" % os.getpid(), 0)
@@ -207,7 +236,7 @@ def _check_private(seen: os.stat_result, path: Path, *, allowed: int) -> None:
     if mode & ~allowed:
         raise Misconfigured(
             f"{_name(path)} is open to others (mode {mode:04o})",
-            hint=f"chmod {allowed:o} {_quoted(str(path))}",
+            hint=f"`chmod {allowed:o} {_quoted(str(path))}`",
         )
 
 
@@ -230,7 +259,7 @@ def _not_a_folder(exc: OSError, path: Path) -> BorrowError:
             hint="set BORROW_STATE_DIR to a real folder",
         )
     if exc.errno == errno.ENOENT:
-        return Misconfigured(f"there is no folder {_name(path)}", hint="borrow setup")
+        return Misconfigured(f"there is no folder {_name(path)}", hint="`borrow setup` makes it")
     return _file_trouble(exc, path)
 
 

@@ -62,7 +62,7 @@ def choose_port(saved: int | None, pick: Callable[[int], int] = draw) -> HeldPor
     """The `saved` port, or a free one at the first start; `pick(n)` gives a number below n."""
     if saved is not None:
         if not 0 < saved < 65536:
-            raise Misconfigured(f"the saved port {saved} is not a port", hint="borrow setup")
+            raise Misconfigured(f"the saved port {saved} is not a port", hint="`borrow setup`")
         held = _hold(saved)
         if held is None:
             raise _taken(saved)

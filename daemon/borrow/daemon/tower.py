@@ -203,7 +203,7 @@ class Tower:
         if flight is None:
             raise Refused(
                 f"no open request {request} of this daemon",
-                hint=f"borrow deny {request} ends one that was asked before it started",
+                hint=f"`borrow deny {request}` ends one that was asked before it started",
                 state="not_found",
             )
         await self._approver.cancel(flight.auth_req_id)

@@ -202,13 +202,13 @@ class Transport:
             )
 
 
-_WHERE: Final = "borrow doctor checks the way to it"
+_WHERE: Final = "`borrow doctor` checks the way to it"
 
 
 def pinned_keys(config: DaemonConfig, discovery: dict[str, Any], jwks: dict[str, Any]) -> Trust:
     """The keys that match the pins. A server that shows others is not the one we enrolled with."""
     if discovery.get("issuer") != config.issuer:
-        raise Untrusted("the approver names another issuer", hint="borrow join it again")
+        raise Untrusted("the approver names another issuer", hint="`borrow join URL` again")
     minter = discovery.get("borrow_minter_jwks")
     if not isinstance(minter, dict):
         raise Untrusted("the approver shows no minter keys")

@@ -7,6 +7,7 @@ a BorrowError; retrying is its caller's affair.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -47,6 +48,7 @@ class Acknowledged:
     auth_req_id: str = field(repr=False)
     request: str
     number: str
+    words: str
     mode: str
     asked: tuple[str, ...]
     joined: bool
@@ -100,7 +102,8 @@ class Upstream:
         return Acknowledged(
             auth_req_id=answer.text("auth_req_id"),
             request=_request_id(answer.text("borrow_request", limit=64)),
-            number=answer.text_or("borrow_number", limit=8),
+            number=_digits(answer.text_or("borrow_number", limit=8)),
+            words=_pair(answer.text_or("borrow_words", limit=64)),
             mode=answer.text_or("borrow_mode", limit=32),
             asked=_people(answer.array("borrow_asked") if answer.has("borrow_asked") else []),
             joined=raw.get("borrow_joined") is True,
@@ -264,6 +267,19 @@ def _granted(details: list[Any]) -> AwsRole:
 
 def _people(entries: list[Any]) -> tuple[str, ...]:
     return tuple(each[:255] for each in entries if isinstance(each, str))
+
+
+def _digits(text: str) -> str:
+    if text and not re.fullmatch(r"\d{3}", text, re.ASCII):
+        raise Untrusted("the approver's number is not three digits")
+    return text
+
+
+def _pair(text: str) -> str:
+    """Two words or nothing: a person reads them aloud, so they carry no other text."""
+    if text and not re.fullmatch(r"[a-z]{2,12}-[a-z]{2,12}", text, re.ASCII):
+        raise Untrusted("the approver's words are not two words")
+    return text
 
 
 def _request_id(text: str) -> str:

@@ -1,48 +1,122 @@
 """Builds the client programs of the SDK matrix into .cache/clients; does again only what changed.
 
-Run by .ci/run with a plain `python3`, before any test: afterwards no test needs the network. A tool
-that is missing is told and skipped here; the matrix decides what that means. Each client has a lock
-file beside its source, and a built one carries the hash of what it was built from.
+Run by .ci/run with a plain `python3`, before any test: afterwards no test needs the network. Each
+client has a lock file beside its source; a built one carries the hash of what it was built from.
+
+Exit 0 if every client is built or *not obtainable* here: its tool is not on this machine or too
+old, or its packages cannot be fetched. The reason is kept for the matrix, whose table shows it. A
+client whose packages are there and that does not compile is an error.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 CACHE = HERE.parents[2] / ".cache" / "clients"
-MAVEN = ("-q", "-B", "-ntp")
+STAMP, REASON = "built-from", "not-obtainable"
+FETCHES = 2  # times; a registry may be away for a moment
+
+Line = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """`fetch` may find no registry; `compile` needs none. Both run in `work`."""
+
+    needs: tuple[tuple[Line, str], ...]  # a line that prints a version, and the least that will do
+    fetch: Line
+    compile: Line | None
+    settings: dict[str, str]
+
+
+def recipes(target: Path) -> dict[str, Recipe]:
+    """How each is built, in `target`/NAME/work, a copy of its source."""
+    maven = ("mvn", "-q", "-B", "-ntp")
+    copied = ("-DincludeScope=runtime", f"-DoutputDirectory={target / 'java/lib'}")
+    cargo = ("--release", "--locked", "--offline", "--quiet")
+    return {
+        "js": Recipe(
+            needs=((("node", "--version"), "20"), (("npm", "--version"), "7")),
+            fetch=(
+                *("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"),
+                "--loglevel=error",
+            ),
+            compile=None,
+            settings={},
+        ),
+        "go": Recipe(
+            needs=((("go", "version"), "1.24"),),
+            fetch=("go", "mod", "download"),
+            compile=("go", "build", "-mod=readonly", "-o", str(target / "go/client"), "."),
+            settings={"GOTOOLCHAIN": "local", "GOFLAGS": ""},
+        ),
+        "java": Recipe(
+            needs=((("mvn", "--version"), "3.6"), (("javac", "--version"), "17")),
+            # To ask a plug-in for help fetches it and all that it needs.
+            fetch=(
+                *maven,
+                "resources:help",
+                "compiler:help",
+                "dependency:copy-dependencies",
+                *copied,
+            ),
+            compile=(*maven, "--offline", "compile"),
+            settings={},
+        ),
+        "rust": Recipe(
+            needs=((("cargo", "--version"), "1.94"),),
+            fetch=("cargo", "fetch", "--locked", "--quiet"),
+            compile=("cargo", "build", *cargo),
+            settings={"CARGO_TARGET_DIR": str(target / "rust")},
+        ),
+    }
+
+
+class NotObtainable(Exception):
+    """Nothing is wrong with the client: this machine cannot have it."""
 
 
 def main() -> int:
-    wanted = sys.argv[1:] or ["js", "go", "java", "rust"]
-    failed = [name for name in wanted if not build(name)]
-    return 1 if failed else 0
+    wanted = sys.argv[1:] or list(recipes(CACHE))
+    with ThreadPoolExecutor(len(wanted)) as pool:
+        built = list(pool.map(build, wanted))
+    return 0 if all(built) else 1
 
 
 def build(name: str) -> bool:
-    source, target = HERE / name, CACHE / name
-    stamp, now = target / "built-from", digest(HERE / name)
+    """Whether nothing is wrong: built, or known to be not obtainable."""
+    source, target, recipe = HERE / name, CACHE / name, recipes(CACHE)[name]
+    stamp, reason, now = target / STAMP, target / REASON, digest(HERE / name)
     if stamp.exists() and stamp.read_text() == now:
         return True
-    tool = {"js": "npm", "go": "go", "java": "mvn", "rust": "cargo"}[name]
-    if shutil.which(tool) is None:
-        print(f"client {name}: {tool} is not installed", file=sys.stderr)
-        return False
-    stamp.unlink(missing_ok=True)
-    target.mkdir(parents=True, exist_ok=True)
+    for left in (stamp, reason):
+        left.unlink(missing_ok=True)
     print(f"client {name}: building", flush=True)
+    work = target / "work"
+    shutil.rmtree(work, ignore_errors=True)
+    shutil.copytree(source, work)  # so that nothing of a build appears beside the source
     try:
-        {"js": javascript, "go": go, "java": java, "rust": rust}[name](source, target)
+        _obtain(recipe, work)
+        if recipe.compile is not None:
+            _run(recipe.compile, work, recipe.settings)
+    except NotObtainable as no:
+        reason.write_text(f"{no}\n")
+        print(f"client {name}: not obtainable: {no}", flush=True)
+        return True
     except subprocess.CalledProcessError as exc:
-        print(f"client {name}: {tool} ended with {exc.returncode}", file=sys.stderr)
+        print(f"client {name}: {exc.cmd[0]} failed\n{exc.output}", file=sys.stderr, flush=True)
         return False
     stamp.write_text(now)
+    print(f"client {name}: built", flush=True)
     return True
 
 
@@ -53,32 +127,38 @@ def digest(source: Path) -> str:
     return found.hexdigest()
 
 
-def run(*command: str, cwd: Path, **more: str) -> None:
-    subprocess.run(command, cwd=cwd, env=os.environ | more, check=True, stdin=subprocess.DEVNULL)
+def _obtain(recipe: Recipe, work: Path) -> None:
+    for line, least in recipe.needs:
+        if shutil.which(line[0]) is None:
+            raise NotObtainable(f"{line[0]} is not on this machine")
+        version = _first_number(_run(line, work, recipe.settings))
+        if _key(version) < _key(least):
+            raise NotObtainable(f"{line[0]} is {version}, its SDK needs {least}")
+    for left in reversed(range(FETCHES)):
+        try:
+            _run(recipe.fetch, work, recipe.settings)
+            return
+        except subprocess.CalledProcessError as exc:
+            if not left:
+                print(exc.output, file=sys.stderr, flush=True)
+                raise NotObtainable(f"{recipe.fetch[0]} cannot fetch its packages") from exc
 
 
-def javascript(source: Path, target: Path) -> None:
-    for path in source.iterdir():
-        shutil.copy2(path, target)
-    run("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", cwd=target)
+def _run(command: Line, work: Path, settings: dict[str, str]) -> str:
+    done = subprocess.run(
+        command, cwd=work, env=os.environ | settings, check=True, text=True,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    return done.stdout
 
 
-def go(source: Path, target: Path) -> None:
-    run("go", "build", "-mod=readonly", "-o", str(target / "client"), ".", cwd=source)
+def _first_number(text: str) -> str:
+    found = re.search(r"[0-9]+(?:\.[0-9]+)+", text)
+    return found[0] if found else "0"
 
 
-def java(source: Path, target: Path) -> None:
-    # A copy, so that Maven's `target` folder does not appear beside the source.
-    work = target / "work"
-    shutil.rmtree(work, ignore_errors=True)
-    shutil.copytree(source, work)
-    copied = ("-DincludeScope=runtime", f"-DoutputDirectory={target / 'lib'}")
-    run("mvn", *MAVEN, "compile", "dependency:copy-dependencies", *copied, cwd=work)
-
-
-def rust(source: Path, target: Path) -> None:
-    flags = ("--release", "--locked", "--quiet")
-    run("cargo", "build", *flags, cwd=source, CARGO_TARGET_DIR=str(target))
+def _key(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
 
 
 if __name__ == "__main__":

@@ -106,6 +106,8 @@ class FakeApprover:
         self.mint_error: BorrowError | None = None
         self.down = False  # every call is answered with 503
         self.lies: dict[str, Any] = {}  # members of the statement, other than asked for
+        self.this_device = True  # whether the grants are listed as the asking device's
+        self.hold_answers = False  # a decision is known and its answer does not leave
         self.hold_events = False  # /events never answers: a partition of this path only
         self.pending = 900
         self.grant_seconds = 3600
@@ -172,6 +174,10 @@ class FakeApprover:
     async def until_cancelled(self, asked: Asked) -> None:
         async with asyncio.timeout(5), self._changed:
             await self._changed.wait_for(lambda: asked.state == "cancelled")
+
+    async def wake(self) -> None:
+        """Whoever waits looks again."""
+        await self._tell_waiting()
 
     async def _tell_waiting(self) -> None:
         async with self._changed:
@@ -273,6 +279,7 @@ class FakeApprover:
                 "interval": 1,
                 "borrow_request": asked.id,
                 "borrow_number": asked.request.number,
+                "borrow_words": asked.request.words,
                 "borrow_mode": self.roles[wanted.role.identifier]["mode"],
                 "borrow_asked": ["bea@example.com"],
                 "borrow_joined": joined,
@@ -312,7 +319,9 @@ class FakeApprover:
             raise Refused("no such request", state="invalid_grant")
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(20), self._changed:
-                await self._changed.wait_for(lambda: asked.state != "pending")
+                await self._changed.wait_for(
+                    lambda: asked.state != "pending" and not self.hold_answers
+                )
         if asked.state == "pending":
             raise Unavailable("authorization_pending", state="authorization_pending")
         if asked.state != "approved":
@@ -352,7 +361,8 @@ class FakeApprover:
         wanted = grant.asked.request.role
         assert role == wanted.identifier
         end = int(min(self.clock() + self.credential_seconds, grant.ends))
-        secret = AwsCredentials(f"ASIA{grant.mints:016d}", "canary-secret", "canary-token", end)
+        number = self.calls["exchange"]  # no two grants share a key
+        secret = AwsCredentials(f"ASIA{number:016d}", "canary-secret", "canary-token", end)
         assert self.enc is not None
         sealed = seal_credentials(
             SealedFor(GrantId(grant.id), wanted.identifier, wanted.arn, secret),
@@ -399,7 +409,12 @@ class FakeApprover:
     async def _grants(self, _: web.Request) -> web.Response:
         lines = [
             {"grant": g.id, "role": g.asked.request.role.identifier, "state": g.state}
-            | {"group": g.asked.request.group}
+            | {
+                "this_device": self.this_device,
+                "group": g.asked.request.group,
+                "request": g.asked.id,
+                "expires_at": int(g.ends),
+            }
             for g in self.grants.values()
         ]
         return web.json_response({"grants": lines})

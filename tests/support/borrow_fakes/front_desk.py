@@ -274,6 +274,7 @@ class FrontDesk:
     webhooks: tuple[str, ...] = ()
     long_poll: float = 5.0
     patience: float = 15.0  # seconds for a head, and for a body
+    calls: tuple[int, float] = (200, 20.0)  # of one device: at once, and a second after that
     policy: str = POLICY
     port: int = 0
     a: ECKey = field(default_factory=new_key)
@@ -314,6 +315,8 @@ class FrontDesk:
             long_poll=self.long_poll,
             body_within=self.patience,
             sweep_every=0.1,
+            calls_burst=self.calls[0],
+            calls_rate=self.calls[1],
         )
         self.app = build_app(
             settings, minter=InProcessMinter(self.minter), signer=self.a, clock=self.clock

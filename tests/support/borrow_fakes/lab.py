@@ -125,13 +125,20 @@ class Home:
         return done
 
     def spawn(
-        self, *command: str, session: bool = False, env: Mapping[str, str] | None = None
+        self,
+        *command: str,
+        session: bool = False,
+        env: Mapping[str, str] | None = None,
+        typed: bool = False,
     ) -> subprocess.Popen[str]:
-        """Start any command in this home, in its own terminal session if `session`."""
+        """Start any command in this home, in its own terminal session if `session`.
+
+        With `typed` its stdin is a pipe that the test writes to; else it is empty.
+        """
         child = subprocess.Popen(
             command,
             env=self.env | dict(env or {}),
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if typed else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

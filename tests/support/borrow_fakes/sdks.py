@@ -6,6 +6,7 @@ the programs knows Borrow; they ask STS who they are and print the answer or the
 
 from __future__ import annotations
 
+import runpy
 import shutil
 import sys
 from dataclasses import dataclass
@@ -26,49 +27,89 @@ class Sdk:
 
     name: str
     command: tuple[str, ...]
-    needs: Path | None = None  # a file that a build leaves
+    built: str = ""  # the client of tests/e2e/clients that it is
+    needs: Path | None = None  # a file that its package brings
     install: str = BUILD
+    herd: int = 2  # programs started at once; more where a start costs little
+    each: bool = True  # knows `each`: a call for every line of stdin, in one process
     no_container: str = ""
     shows_reason: bool = True  # of a denial, at the container endpoint
     gives_up: float = 0.0  # seconds a held fetch may take; 0: as long as the request is open
     no_imds: str = ""
-    no_process: str = ""
     process_shows: bool = True  # of a denial, by credential_process
-    no_loop: str = ""  # why not several calls in one process
-    no_switch: str = ""  # why a change is not seen at the next call
-    lag: int = 0  # calls that still use the old credentials
+    lag: int = 0  # calls that still use the old credentials after a change
+    keeps: float = 0.0  # seconds it may keep them instead, whatever it calls
 
     def missing(self) -> str:
         """What is not there to run it; "" if all is."""
-        if self.needs is not None and not self.needs.exists():
+        if self.built and not _is_built(self.built):
             return f"{self.name} is not built"
+        if self.needs is not None and not self.needs.exists():
+            return f"{self.name} is not installed"
         if shutil.which(self.command[0]) is None:
             return f"{self.command[0]} is not installed"
         return ""
 
+    def not_obtainable(self) -> str:
+        """Why this machine cannot have it, as its build found; "" if it can, or nobody tried."""
+        told = BUILT / self.built / "not-obtainable"
+        return told.read_text().strip() if self.built and told.exists() else ""
 
+
+def _is_built(name: str) -> bool:
+    """From the source that is there now: what an older one did proves nothing."""
+    stamp = BUILT / name / "built-from"
+    if not stamp.exists():
+        return False
+    digest = runpy.run_path(str(SOURCES / "build.py"))["digest"]
+    return bool(stamp.read_text() == digest(SOURCES / name))
+
+
+# As docs/sdks.md has them; a column that is not named here comes last.
+COLUMNS: Final = (
+    "at once",
+    "held 3 s",
+    "held 60 s",
+    "held 300 s",
+    "several at once",
+    "killed, re-run joins",
+    "gave up, re-run joins",
+    "no at once",
+    "no after 3 s",
+    "base, higher, base",
+    "base, higher, later",
+    "given back",
+    "process, held 3 s",
+    "process, no",
+    "EcsContainer profile",
+    "denied call, offer",
+    "IMDS, at once",
+    "IMDS, held 3 s",
+    "taken for Rust, no",
+    "unsigned calls",
+)
 _PER_BLOCK: Final = 5
-_ONE_CALL: Final = "one call a process"
 
-BOTO3: Final = Sdk("boto3", (sys.executable, str(SOURCES / "who.py")))
-CLI_V1: Final = Sdk("AWS CLI v1", (AWS_CLI_V1, *WHO), no_loop=_ONE_CALL)
+BOTO3: Final = Sdk("boto3", (sys.executable, str(SOURCES / "who.py")), herd=5)
+CLI_V1: Final = Sdk("AWS CLI v1", (AWS_CLI_V1, *WHO), each=False)
 CLI_V2: Final = Sdk(
     "AWS CLI v2",
     # Debian's reads no AWS_ENDPOINT_URL; the shell puts it where this version looks.
     ("/bin/sh", "-c", 'exec /usr/bin/aws "$@" --endpoint-url "$AWS_ENDPOINT_URL"', "aws", *WHO),
     needs=Path("/usr/bin/aws"),
     install="apt-get install awscli",
-    no_loop=_ONE_CALL,
+    each=False,
 )
 JS_V3: Final = Sdk(
     "JS v3",
-    ("node", str(BUILT / "js/client.mjs")),
-    needs=BUILT / "js/built-from",
+    ("node", str(BUILT / "js/work/client.mjs")),
+    built="js",
+    herd=3,
     shows_reason=False,
     process_shows=False,
     lag=1,
 )
-GO_V2: Final = Sdk("Go v2", (str(BUILT / "go/client"),), needs=BUILT / "go/built-from")
+GO_V2: Final = Sdk("Go v2", (str(BUILT / "go/client"),), built="go", herd=5)
 JAVA_V2: Final = Sdk(
     "Java v2",
     (
@@ -78,21 +119,22 @@ JAVA_V2: Final = Sdk(
         f"{BUILT}/java/work/target/classes:{BUILT}/java/lib/*",
         "Client",
     ),
-    needs=BUILT / "java/built-from",
+    built="java",
     shows_reason=False,
     process_shows=False,
 )
 RUST: Final = Sdk(
     "Rust",
     (str(BUILT / "rust/release/borrow-client-rust"),),
-    needs=BUILT / "rust/built-from",
+    built="rust",
+    herd=5,
     gives_up=12,  # three tries of 4.5 s; the next run joins
-    no_switch="keeps credentials until 10 s before their end",
+    keeps=80,  # the visible 90 s less the 10 s before their end
 )
 RUBY: Final = Sdk(
     "Ruby",
     ("/usr/bin/ruby", str(SOURCES / "ruby/client.rb")),
-    needs=Path("/usr/share/rubygems-integration/all/gems"),
+    needs=Path("/usr/share/doc/ruby-aws-sdk-s3"),
     install="apt-get install ruby ruby-aws-sdk-s3",
     no_container="Debian's 3.168 knows only the RELATIVE_URI",
     no_imds="Debian's 3.168 asks port 80 whatever the endpoint says",
@@ -103,19 +145,33 @@ TIER_2: Final = (CLI_V2, JS_V3, GO_V2, JAVA_V2, RUST, RUBY)
 ALL: Final = TIER_1 + TIER_2
 
 # Listed, so that nobody takes silence for support.
-NOT_OBTAINABLE: Final = {
-    "PHP": "not obtainable: its SDK is in no registry that the tests use",
-    ".NET": "not obtainable: Debian has no runtime",
-    "C++": "not obtainable: Debian has no package of its SDK",
-    "Kotlin": "not tested: its compiler is not among the tools here",
+_NEVER: Final = {
+    "PHP": "its SDK is in no registry that the tests use",
+    ".NET": "Debian has no runtime",
+    "C++": "Debian has no package of its SDK",
+    "Kotlin": "its compiler is not among the tools here",
 }
 
 
+def not_obtainable() -> dict[str, str]:
+    """Each client that this machine cannot have, and why. That is no skip."""
+    return _NEVER | {one.name: why for one in ALL if (why := one.not_obtainable())}
+
+
+def here() -> tuple[Sdk, ...]:
+    """The clients that a test runs, or misses."""
+    return tuple(one for one in ALL if not one.not_obtainable())
+
+
 def drawn(cells: dict[tuple[str, str], str]) -> list[str]:
-    """The table: a line a client, a column a scenario; long texts are notes below."""
-    columns = list(dict.fromkeys(column for _, column in cells))
-    clients = [one.name for one in ALL if any(name == one.name for name, _ in cells)]
-    clients += sorted({name for name, _ in cells} - set(clients))
+    """The table: a line a client, a column a scenario; long texts are notes below.
+
+    `cells` whose column is "" tell of a client that is not there at all.
+    """
+    found = dict.fromkeys(column for _, column in cells if column)
+    columns = sorted(found, key=lambda one: (*COLUMNS, one).index(one))
+    clients = [one.name for one in ALL if any((one.name, column) in cells for column in columns)]
+    absent = [f"{name}: {text}" for (name, column), text in cells.items() if not column]
     notes: list[str] = []
 
     def cell(client: str, column: str) -> str:
@@ -137,4 +193,4 @@ def drawn(cells: dict[tuple[str, str], str]) -> list[str]:
             "  ".join(t.ljust(w) for t, w in zip(r, widths, strict=True)).rstrip() for r in block
         ]
         lines.append("")
-    return lines + [f"[{number}] {note}" for number, note in enumerate(notes, 1)]
+    return lines + [f"[{number}] {note}" for number, note in enumerate(notes, 1)] + absent

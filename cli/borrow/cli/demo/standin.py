@@ -16,7 +16,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from borrow.cli.demo.standin_answers import Answer, error_answer, issued_in, session_answer
-from borrow.cli.demo.standin_calls import WEB_IDENTITY, Call, read_call
+from borrow.cli.demo.standin_calls import WEB_IDENTITY, Call, read_call, unread
+from borrow.cli.demo.standin_console import ConsolePages
 from borrow.cli.demo.standin_control import CONTROL_HEADER, CONTROL_PATH, MAX_CONTROL, Control
 from borrow.cli.demo.standin_policy import matches
 from borrow.cli.demo.standin_sessions import (
@@ -30,6 +31,7 @@ from borrow.cli.demo.standin_sessions import (
 from borrow.cli.demo.standin_trail import (
     Event,
     Trail,
+    anonymous,
     ask_details,
     session_details,
     session_identity,
@@ -79,6 +81,7 @@ class StandIn:
         self._pause = pause
         self._jwks = jwks
         self._sessions = Sessions()
+        self._console = ConsolePages(self._sessions, hosts)
 
     def __call__(self, environ: WSGIEnvironment, start: StartResponse) -> list[bytes]:
         controls = environ.get("PATH_INFO") == CONTROL_PATH
@@ -89,9 +92,15 @@ class StandIn:
         return self._clock() + self._control.clock_offset
 
     def _serve(self, environ: WSGIEnvironment) -> Answer:
+        if self._console.serves(str(environ.get("PATH_INFO", ""))):
+            return self._console.answer(environ, self._now())
         try:
             call = read_call(environ, self._hosts)
         except Refused as no:
+            # On the trail too, unlike in AWS: tests look there for calls without credentials.
+            self._trail.write(
+                unread(environ), anonymous(), self._now(), error=(no.state, no.message)
+            )
             return error_answer("", no.state, no.message)
         session = self._sessions.find(call.access_key)
         seen = session_identity(session) if session else user_identity(call, self._user_arn(call))

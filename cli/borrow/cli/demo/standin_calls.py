@@ -97,6 +97,14 @@ def read_call(environ: WSGIEnvironment, hosts: frozenset[str]) -> Call:
     )
 
 
+def unread(environ: WSGIEnvironment) -> Call:
+    """What a trail line says of a call that `read_call` refused: from where it came, no more."""
+    method = str(environ["REQUEST_METHOD"])
+    address, agent = str(environ.get("REMOTE_ADDR", "")), str(environ.get("HTTP_USER_AGENT", ""))
+    event = f"{method} (not read)"
+    return Call("", "unknown", "us-east-1", event, "", "", {}, address, agent)
+
+
 def _form(environ: WSGIEnvironment) -> dict[str, str]:
     if environ["REQUEST_METHOD"] != "POST":
         return {}

@@ -51,7 +51,7 @@ class Trail:
         """Record `call`; `error` is (code, message), `details` are further top-level members."""
         event: Event = {
             "eventVersion": "1.11",
-            "userIdentity": {**identity, "accountId": self._account},
+            "userIdentity": {"accountId": self._account, **identity},
             "eventTime": iso(now),
             "eventSource": f"{call.service}.amazonaws.com",
             "eventName": call.event,
@@ -69,6 +69,11 @@ class Trail:
         line = json.dumps(event) + "\n"
         with self._lock:
             self._file.write(line)
+
+
+def anonymous() -> Event:
+    """`userIdentity` of a call that is not signed, as S3's own events name it."""
+    return {"type": "AWSAccount", "principalId": "", "accountId": "ANONYMOUS_PRINCIPAL"}
 
 
 def session_identity(session: Session) -> Event:

@@ -1,48 +1,45 @@
-// The smallest ordinary Go v2 program: who am I, COUNT times with PAUSE seconds between.
+// The smallest ordinary Go v2 program: who am I. With `each`: once for every line of stdin.
 package main
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"os"
-	"strconv"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 )
 
-func number(index, otherwise int) int {
-	if len(os.Args) <= index {
-		return otherwise
-	}
-	value, err := strconv.Atoi(os.Args[index])
-	if err != nil {
-		fail(err)
-	}
-	return value
-}
-
-func fail(err error) {
-	fmt.Fprintln(os.Stderr, err)
-	os.Exit(1)
-}
-
 func main() {
-	ctx := context.Background()
+	if err := walk(context.Background()); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func walk(ctx context.Context) error {
 	cfg, err := config.LoadDefaultConfig(ctx)
 	if err != nil {
-		fail(err)
+		return err
 	}
 	client := sts.NewFromConfig(cfg)
-	for call := range number(1, 1) {
-		if call > 0 {
-			time.Sleep(time.Duration(number(2, 0)) * time.Second)
+	if len(os.Args) < 2 || os.Args[1] != "each" {
+		return ask(ctx, client)
+	}
+	lines := bufio.NewScanner(os.Stdin)
+	for lines.Scan() {
+		if err := ask(ctx, client); err != nil {
+			return err
 		}
-		answer, err := client.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
-		if err != nil {
-			fail(err)
-		}
+	}
+	return lines.Err()
+}
+
+func ask(ctx context.Context, client *sts.Client) error {
+	answer, err := client.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+	if err == nil {
 		fmt.Println("arn", *answer.Arn)
 	}
+	return err
 }

@@ -1,10 +1,10 @@
-// The smallest ordinary JS v3 program: who am I, COUNT times with PAUSE seconds between.
+// The smallest ordinary JS v3 program: who am I. With `each`: once for every line of stdin.
+import { createInterface } from "node:readline";
 import { GetCallerIdentityCommand, STSClient } from "@aws-sdk/client-sts";
 
-const [count = "1", pause = "0"] = process.argv.slice(2);
 const sts = new STSClient({});
-for (let call = 0; call < Number(count); call += 1) {
-  if (call) await new Promise((go) => setTimeout(go, Number(pause) * 1000));
+const calls = process.argv[2] === "each" ? createInterface({ input: process.stdin }) : [""];
+for await (const _ of calls) {
   try {
     const answer = await sts.send(new GetCallerIdentityCommand({}));
     console.log(`arn ${answer.Arn}`);

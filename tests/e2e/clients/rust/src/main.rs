@@ -1,10 +1,4 @@
-//! The smallest ordinary Rust program: who am I, COUNT times with PAUSE seconds between.
-use std::time::Duration;
-
-fn number(index: usize, otherwise: u64) -> u64 {
-    std::env::args().nth(index).map_or(otherwise, |text| text.parse().expect("a number"))
-}
-
+//! The smallest ordinary Rust program: who am I. With `each`: once for every line of stdin.
 fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(walk());
@@ -18,16 +12,20 @@ async fn walk() {
         .load()
         .await;
     let client = aws_sdk_sts::Client::new(&config);
-    for call in 0..number(1, 1) {
-        if call > 0 {
-            tokio::time::sleep(Duration::from_secs(number(2, 0))).await;
-        }
-        match client.get_caller_identity().send().await {
-            Ok(answer) => println!("arn {}", answer.arn().unwrap_or_default()),
-            Err(error) => {
-                eprintln!("{}", aws_sdk_sts::error::DisplayErrorContext(&error));
-                std::process::exit(1);
-            }
+    if std::env::args().nth(1).as_deref() != Some("each") {
+        return ask(&client).await;
+    }
+    for _ in std::io::stdin().lines() {
+        ask(&client).await;
+    }
+}
+
+async fn ask(client: &aws_sdk_sts::Client) {
+    match client.get_caller_identity().send().await {
+        Ok(answer) => println!("arn {}", answer.arn().unwrap_or_default()),
+        Err(error) => {
+            eprintln!("{}", aws_sdk_sts::error::DisplayErrorContext(&error));
+            std::process::exit(1);
         }
     }
 }

@@ -1,13 +1,14 @@
+import java.util.Scanner;
 import software.amazon.awssdk.services.sts.StsClient;
 
-/** The smallest ordinary Java v2 program: who am I, COUNT times with PAUSE seconds between. */
+/** The smallest ordinary Java v2 program: who am I. With {@code each}: once for every line of stdin. */
 public final class Client {
-    public static void main(String[] args) throws InterruptedException {
-        int count = args.length > 0 ? Integer.parseInt(args[0]) : 1;
-        int pause = args.length > 1 ? Integer.parseInt(args[1]) : 0;
+    public static void main(String[] args) {
+        boolean each = args.length > 0 && args[0].equals("each");
+        Scanner lines = new Scanner(each ? System.in : new java.io.ByteArrayInputStream(new byte[] {'\n'}));
         try (StsClient sts = StsClient.create()) {
-            for (int call = 0; call < count; call++) {
-                if (call > 0) Thread.sleep(pause * 1000L);
+            while (lines.hasNextLine()) {
+                lines.nextLine();
                 System.out.println("arn " + sts.getCallerIdentity().arn());
             }
         } catch (RuntimeException error) {
