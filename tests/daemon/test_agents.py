@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import socket
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from borrow_fakes.approver import role_entry
 from borrow_fakes.workstation import Workstation, read_answer, workstation
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Coroutine
 
 ROLE = "prod-admin"
 AGENT = {"CLAUDECODE": "1"}
@@ -273,15 +274,33 @@ print(json.loads(urllib.request.urlopen(get, timeout=20).read())["Code"])
             assert [each.request.group for each in machine.fake.asked.values()] == groups
 
 
-def _spawn_nothing(work: object) -> Callable[[], object]:
-    raise AssertionError("nothing is looked at here")
-
-
-def test_a_connection_of_nobody_is_believed_to_be_its_bearers() -> None:
-    agents = Agents(_spawn_nothing)
+async def test_a_connection_of_nobody_is_believed_to_be_its_bearers() -> None:
+    agents = Agents(lambda work: asyncio.ensure_future(work).cancel)
     assert agents.cleared(None)
     assert not agents.cleared(Peer(os.getuid(), 1))
-    assert asyncio.run(agents.behind(Peer(os.getuid(), 1))) is None
+    assert await agents.behind(Peer(os.getuid(), 1)) is None
+
+
+async def test_many_connections_at_once_are_looked_at_together() -> None:
+    """A look passes over all descriptors of the user: one for each would hold up all the others."""
+    looks: list[asyncio.Future[None]] = []
+
+    def spawn(work: Coroutine[Any, Any, None]) -> Callable[[], object]:
+        looks.append(asyncio.ensure_future(work))
+        return looks[-1].cancel
+
+    with contextlib.ExitStack() as held:
+        pairs = [socket.socketpair() for _ in range(200)]
+        for pair in pairs:
+            held.callback(pair[0].close)
+            held.callback(pair[1].close)
+        agents = Agents(spawn)
+        held.callback(agents.close)
+        peers = [Peer(os.getuid(), os.fstat(pair[0].fileno()).st_ino) for pair in pairs]
+        async with asyncio.timeout(30):
+            assert await asyncio.gather(*map(agents.behind, peers)) == [None] * 200
+        assert all(map(agents.cleared, peers))
+        assert len(looks) == 1
 
 
 def test_an_agents_group_is_in_its_own_session_if_that_is_known() -> None:

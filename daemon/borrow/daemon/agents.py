@@ -11,15 +11,16 @@ Where the process is not found (no /proc, or hidden from us), the bearer says wh
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from borrow.daemon import procfs
-from borrow.daemon.caller import pid_of_inode, who_of
+from borrow.daemon.caller import pids_of_inodes, who_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from borrow.daemon.groups import Group
     from borrow.daemon.peer import Peer
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 BELIEVED: Final = 5.0  # seconds; a process may become another program by exec
 _PEOPLE: Final = 4  # processes recognised at once: each costs a look at its descriptors
-_CONNECTIONS: Final = 256
+_CONNECTIONS: Final = 4096
 
 
 class _Person:
@@ -41,6 +42,14 @@ class _Person:
 
     def holds(self, link: str) -> bool:
         return self._is(self._last, link) or any(self._is(each, link) for each in self._numbers())
+
+    def links(self) -> set[str]:
+        """What its descriptors point at now."""
+        found = set()
+        for number in self._numbers():
+            with contextlib.suppress(OSError):
+                found.add(os.readlink(number, dir_fd=self._folder))
+        return found
 
     def _is(self, number: str, link: str) -> bool:
         try:
@@ -85,7 +94,8 @@ class Agents:
         self._spawn = spawn
         self._people: list[_Person] = []  # the latest last
         self._clear: set[int] = set()  # inodes
-        self._looking = asyncio.Lock()  # whoever waits may find that the look was at its process
+        self._waiting: dict[Peer, asyncio.Future[Agent | None]] = {}
+        self._looking = False
 
     def cleared(self, peer: Peer | None) -> bool:
         """Whether `peer` is known to be no agent's. No thread and no scan: the hot path asks."""
@@ -101,17 +111,44 @@ class Agents:
         """The agent behind a connection; None for a person's program, or if nobody knows."""
         if peer is None:
             return None
-        async with self._looking:
-            if self.cleared(peer):
-                return None
-            found = await asyncio.to_thread(_look, peer)
-        if isinstance(found, _Person):
+        if self.cleared(peer):
+            return None
+        told = self._waiting.get(peer)
+        if told is None:
+            told = self._waiting[peer] = asyncio.get_running_loop().create_future()
+        if not self._looking:
+            self._spawn(self._look_at_all())
+            self._looking = True
+        return await asyncio.shield(told)
+
+    async def _look_at_all(self) -> None:
+        """One look for all who came meanwhile: each costs a pass over all descriptors."""
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting, {}
+                try:
+                    found = await asyncio.to_thread(_look, tuple(batch))
+                    self._take_in(batch, found)
+                finally:
+                    for told in batch.values():
+                        if not told.done():
+                            told.set_result(None)  # not found: the bearer says who it is
+        finally:
+            self._looking = False
+
+    def _take_in(
+        self, batch: dict[Peer, asyncio.Future[Agent | None]], found: dict[Peer, Agent | _Person]
+    ) -> None:
+        for peer, who in found.items():
+            if isinstance(who, Agent):
+                if not batch[peer].done():
+                    batch[peer].set_result(who)
+            else:
+                self._clears(peer.inode)
+        for person in {who: None for who in found.values() if isinstance(who, _Person)}:
             while len(self._people) >= _PEOPLE:
                 self._people.pop(0).close()
-            self._people.append(found)
-            self._clears(peer.inode)
-            return None
-        return found
+            self._people.append(person)
 
     def look(self, peer: Peer, then: Callable[[], None]) -> None:
         """Look at `peer` in the background, and call `then`: `cleared` may say more by then."""
@@ -140,22 +177,29 @@ class Agents:
             person.close()
 
 
-def _look(peer: Peer) -> Agent | _Person | None:
-    """Whose `peer` is; None if that cannot be told. Blocks."""
-    pid = pid_of_inode(peer.inode, peer.uid)
-    if pid is None:
-        return None
+def _look(peers: Collection[Peer]) -> dict[Peer, Agent | _Person]:
+    """Whose `peers` are; those of whom it cannot be told are missing. Blocks."""
+    found: dict[Peer, Agent | _Person] = {}
+    for uid in {peer.uid for peer in peers}:
+        theirs = {peer.inode: peer for peer in peers if peer.uid == uid}
+        holders: dict[int, list[Peer]] = {}
+        for inode, pid in pids_of_inodes(theirs, uid).items():
+            holders.setdefault(pid, []).append(theirs[inode])
+        for pid, held in holders.items():
+            found |= _look_at(pid, held)
+    return found
+
+
+def _look_at(pid: int, peers: list[Peer]) -> dict[Peer, Agent | _Person]:
     try:
         person = _Person(pid)
     except OSError:
-        return None
+        return {}
     session, name = who_of(pid)
-    if not person.holds(f"socket:[{peer.inode}]"):  # gone meanwhile: what was read is another's
-        person.close()
-        return None
-    if not name:
-        return person
+    links = person.links()  # after the rest: what has gone meanwhile is another's by now
+    held = [peer for peer in peers if f"socket:[{peer.inode}]" in links]
+    if held and not name:
+        return dict.fromkeys(held, person)
     person.close()
-    if session is None:
-        return Agent(name, 0, 0)
-    return Agent(name, session.sid, session.leader_start, session.tty)
+    where = (0, 0, "") if session is None else (session.sid, session.leader_start, session.tty)
+    return dict.fromkeys(held, Agent(name, *where))
