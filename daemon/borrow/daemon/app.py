@@ -18,7 +18,7 @@ from borrow.daemon.config import load_config, with_port
 from borrow.daemon.front import Door, our_uid
 from borrow.daemon.kitchen import Kitchen
 from borrow.daemon.places import StateDir, lock, runtime_dir, socket_path
-from borrow.daemon.ports import HeldPort, choose_port
+from borrow.daemon.ports import BACKLOG, HeldPort, choose_port
 from borrow.daemon.rejections import Rejections
 from borrow.daemon.tasks import Tasks
 from borrow.daemon.unixhttp import Answer, Call, ControlServer
@@ -120,7 +120,11 @@ class Daemon:
 
     async def start(self, control_path: Path) -> None:
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._door, sock=self._port.listener)
+        # The loop listens once more, and its own backlog is a tenth of ours: what finds no place in
+        # it is tried again by its kernel after seconds.
+        self._server = await loop.create_server(
+            self._door, sock=self._port.listener, backlog=BACKLOG
+        )
         if (self._state / MONITORED).exists():
             from borrow.daemon.csm_clients import hold_saved  # late: few have such programs
 
