@@ -1,10 +1,10 @@
 """The one port of the daemon."""
 
+import asyncio
 import contextlib
 import os
 import socket
 import subprocess
-from pathlib import Path
 
 import pytest
 
@@ -96,8 +96,11 @@ async def test_a_crowd_finds_place_in_the_queue_of_the_endpoint() -> None:
     """The loop listens once more, with a queue of its own; what is dropped comes seconds later."""
     need(lacking("ss"), "apt-get install --no-install-recommends iproute2")
     async with workstation() as machine:
-        shown = subprocess.run(
-            ["ss", "-ltnH", f"sport = :{machine.port}"], capture_output=True, text=True, check=True
-        ).stdout
+        shown = await asyncio.to_thread(_listening, machine.port)
     queues = {int(line.split()[2]) for line in shown.splitlines()}
-    assert queues == {min(BACKLOG, int(Path("/proc/sys/net/core/somaxconn").read_text()))}
+    assert queues == {min(BACKLOG, socket.SOMAXCONN)}
+
+
+def _listening(port: int) -> str:
+    command = ["ss", "-ltnH", f"sport = :{port}"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
