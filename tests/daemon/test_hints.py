@@ -25,7 +25,7 @@ ROOMS = [
     )
 ]
 FILES = sorted(path for room in ROOMS for path in room.rglob("*.py"))
-_COMMAND = re.compile(r"\b(?:borrow [a-z{]|chmod )")
+_COMMAND = re.compile(r"\b(?:(?<!update )borrow [a-z{]|chmod )")
 # A hint of the command line that is itself one command, and no sentence with one in it.
 _WHOLE = re.compile(r"(echo .* \| )?(borrow [a-z{]|chmod )[^,;.:]*$")
 

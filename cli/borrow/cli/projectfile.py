@@ -46,9 +46,9 @@ _NOT_PROGRAMS: Final = frozenset(
         "string su sudo suspend switch test then time times trap true type typeset ulimit umask "
         "unalias unfunction unset unsetopt until vared wait where whence which while zle zmodload "
         "zstyle bash dash fish ksh pwsh sh zsh borrow abbr argparse bindkey block breakpoint "
-        "caller commandline compgen compopt count dirs doas emulate funced funcsave functions nextd "
-        "pkexec precmd preexec chpwd periodic prevd print prompt pushln run0 sched set_color setenv "
-        "ttyctl zcompile zformat zparseopts zshaddhistory zshexit",
+        "caller commandline compgen compopt count dirs doas emulate funced funcsave functions "
+        "nextd pkexec precmd preexec chpwd periodic prevd print prompt pushln run0 sched set_color "
+        "setenv ttyctl zcompile zformat zparseopts zshaddhistory zshexit",
     )
 )
 

@@ -95,7 +95,7 @@ def read_private(path: Path) -> bytes | None:
         if os.name == "posix" and (status.st_uid != os.geteuid() or status.st_mode & 0o077):
             raise Misconfigured(
                 f"others have rights on {_named(path)}",
-                hint=f"make it yours alone: chmod 600 {_named(path)}",
+                hint=f"make it yours alone: `chmod 600 {_named(path)}`",
             )
         with os.fdopen(handle, "rb", closefd=False) as file:
             data = file.read(MAX_FILE + 1)
