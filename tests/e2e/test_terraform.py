@@ -217,7 +217,6 @@ def test_an_extension_carries_an_apply_over_its_grants_end_and_over_a_closed_lid
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(strict=False, reason="open: sometimes no question comes after a natural end")
 def test_at_a_grants_end_the_calls_wait_and_all_of_them_are_one_question(
     project: Project, seen: Cloud
 ) -> None:

@@ -64,8 +64,21 @@ def untrust(where: str) -> None:
     say.line(f"no longer trusted: {shown(str(path))}")
 
 
+def _refuse_agents() -> None:
+    """What a project may choose is a person's to say, also with --yes."""
+    from borrow.daemon.caller import agent_of
+
+    if name := agent_of(os.getpid()):
+        raise Refused(
+            f"a coding agent ({shown(name, 40)}) cannot trust a project",
+            hint="a person runs `borrow trust` in a terminal of their own",
+            state="agent",
+        )
+
+
 def ask(state: Path, found: Found, *, yes: bool = False) -> Project:
-    """Show it, ask, remember. Raises Refused on a no, Misconfigured if it says what cannot be."""
+    """Show it, ask, remember. Raises Refused on a no and for agents, Misconfigured if it says what
+    cannot be."""
     _refuse_agents()
     project = parse(found.data)
     say.note(f"{shown(str(found.path))}{' was changed' if found.trust is Trust.CHANGED else ''}:")
@@ -79,18 +92,6 @@ def ask(state: Path, found: Found, *, yes: bool = False) -> Project:
             f"{shown(str(found.path))} was not trusted", hint="nothing was changed", state="no"
         )
     return truststore.remember(state, found.path, found.data)
-
-
-def _refuse_agents() -> None:
-    """An agent that edits the file would else trust its own words for its person."""
-    from borrow.daemon.caller import agent_of
-
-    if agent := agent_of(os.getpid()):
-        raise Refused(
-            f"{shown(agent, 60)} cannot trust a {FILE}",
-            hint="a person does that with `borrow trust`, in a terminal of their own",
-            state="agent",
-        )
 
 
 def _chosen(project: Project) -> list[tuple[str, str]]:

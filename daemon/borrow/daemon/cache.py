@@ -101,11 +101,13 @@ Look = Serve | Mint | OutOfContact | Nothing
 class Cache:
     """The grants and credentials of one daemon. Memory only.
 
-    `on_change` is called when a grant came or was ended, not when one ends by itself.
+    `on_change` is called when a grant came or was ended, not when one ends by itself; `on_end`
+    for each grant that somebody ended.
     """
 
     def __init__(self) -> None:
         self.on_change: Callable[[], None] = lambda: None
+        self.on_end: Callable[[str, Moment], None] = lambda grant_id, now: None
         self._grants: dict[str, Grant] = {}
         self._held: dict[str, Held] = {}
         self._graves: dict[str, Deadline] = {}
@@ -187,6 +189,7 @@ class Cache:
         `until` is its end in unix seconds, if the message named one.
         """
         self.epoch += 1
+        self.on_end(grant_id, now)
         grant = self._grants.pop(grant_id, None)
         self._held.pop(grant_id, None)
         latest = now.wall + LONGEST_GRANT

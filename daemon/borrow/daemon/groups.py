@@ -96,6 +96,11 @@ class Group:
         return self.sid != 0 and group_id.partition(":")[2] == self.id.partition(":")[2]
 
 
+def session_key(group: Group) -> str:
+    """What all roles' groups of one session (and agent, if one) have in common."""
+    return group.id.partition(":")[2]
+
+
 @dataclass(frozen=True, slots=True)
 class Bearer:
     """What a bearer stands for, with the reason and ticket given when it was issued."""

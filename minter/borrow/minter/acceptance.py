@@ -49,6 +49,9 @@ if TYPE_CHECKING:
 # clock that was set back.
 JTI_KEPT = SKEW + 86_400
 MAX_POLICY_JSON = 6_200  # bytes of a session policy inside JSON: its record must fit a token
+# Seconds before a grant's end in which nothing joins it any more: its device counts whole seconds
+# (`expires_in`) and takes it as over already, so what it asks then is for the time after it.
+NEARLY_OVER = 2.0
 _OPEN = (RequestState.PENDING, RequestState.APPROVED)
 
 
@@ -141,7 +144,9 @@ def _equal_requests(step: Step, asked: RequestObject, *, shared: bool) -> Iterat
     )
     live = schema.grants
     held = select(table).join(live, live.c.request_id == table.c.request_id)
-    held = held.where(same, live.c.state == GrantState.ACTIVE, live.c.expires_at > step.now)
+    held = held.where(
+        same, live.c.state == GrantState.ACTIVE, live.c.expires_at > step.now + NEARLY_OVER
+    )
     if asked.extends:  # a repeated extension finds its own grant, not the one it extends
         held = held.where(table.c.extends == asked.extends)
     waits = select(table).where(same, table.c.extends == asked.extends, table.c.state.in_(_OPEN))
