@@ -76,3 +76,21 @@ def test_an_agent_that_used_its_questions_up_is_told_to_wait_and_asks_nobody(
     assert working.asks() == []
     working.borrow("ask", "admin", "-m", "her person asks as ever")
     assert working.asks()[0]["role"] == "admin"
+
+
+def test_a_run_named_an_agents_uses_the_base_and_never_its_persons_live_grant(
+    working: Home,
+) -> None:
+    """Flag alone, in the same session as the person whose grant is live."""
+    working.borrow("ask", "click")
+    assert working.decide(working.pending("click")["request"]).status == 200
+    code, out, err = finish(working.spawn(BORROW, "run", "click", "--", *WHO))
+    assert (code, "assumed-role/Admin/" in out) == (0, True), err
+    code, out, err = finish(working.spawn(BORROW, "run", "click", "--agent", "helper", "--", *WHO))
+    assert code == 1, out
+    assert "takes a click only" in err
+    assert working.asks() == []
+    code, out, err = finish(working.spawn(BORROW, "run", "work", "--agent", "helper", "--", *WHO))
+    assert code == 0, err
+    assert "assumed-role/Reader/" in out
+    assert ",agent=helper" in out

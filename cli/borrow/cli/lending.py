@@ -248,7 +248,7 @@ def without_region(command: Sequence[str]) -> None:
     if regions.is_refused_without(command):
         raise Misconfigured(
             f"no region is set, and {command[0]} would ask for the role and then fail",
-            hint=f"AWS_REGION=REGION borrow run …, or `region` in your AWS config, "
+            hint=f"`AWS_REGION=REGION borrow run …`, or `region` in your AWS config, "
             f"or {command[0]} --region REGION",
             state="no_region",
         )

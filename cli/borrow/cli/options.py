@@ -50,6 +50,13 @@ def complete_role(
     return completions(names(start=False), incomplete)
 
 
+def complete_subject(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """A request that waits, or a role."""
+    return complete_request(ctx, param, incomplete) + complete_role(ctx, param, incomplete)
+
+
 def complete_request(
     ctx: click.Context, param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:

@@ -46,7 +46,7 @@ def filled_in(wish: Wish, command: Sequence[str], *, here: bool) -> Wish | None:
             return None
         raise Misconfigured(
             f"{shown(str(path))} names no role for this command",
-            hint='`role = "…"` in it, or borrow run ROLE -- COMMAND',
+            hint='`role = "…"` in it, or `borrow run ROLE -- COMMAND`',
         )
     if here:
         _tell(role, command)

@@ -30,7 +30,9 @@ MAX_FILE: Final = 64 << 10  # bytes
 MOST: Final = 200  # patterns, and profiles
 HINT: Final = 'write it like `"terraform apply*" = "prod-write"` below `[commands]`'
 _ROLE: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)  # as in borrow.protocol.request
-_PROGRAM: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,63}", re.ASCII)
+_PROGRAM: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}", re.ASCII)
+# Functions that a shell calls by itself, where they are there.
+_CALLED_BY_SHELLS: Final = re.compile(r"TRAP[A-Z0-9]+|fish_.*|command_not_found_handler?")
 # Words of the shells themselves, and what a shell is started or steered with: a function of such a
 # name would change what the shell does, not which role a program gets.
 _NOT_PROGRAMS: Final = frozenset(
@@ -43,7 +45,10 @@ _NOT_PROGRAMS: Final = frozenset(
         "readarray readonly rehash repeat return select set setopt shift shopt source status "
         "string su sudo suspend switch test then time times trap true type typeset ulimit umask "
         "unalias unfunction unset unsetopt until vared wait where whence which while zle zmodload "
-        "zstyle bash dash fish ksh pwsh sh zsh borrow",
+        "zstyle bash dash fish ksh pwsh sh zsh borrow abbr argparse bindkey block breakpoint "
+        "caller commandline compgen compopt count dirs doas emulate funced funcsave functions "
+        "nextd pkexec precmd preexec chpwd periodic prevd print prompt pushln run0 sched set_color "
+        "setenv ttyctl zcompile zformat zparseopts zshaddhistory zshexit",
     )
 )
 
@@ -126,9 +131,14 @@ def _role(value: object, where: str) -> str:
     if isinstance(value, str) and _ROLE.fullmatch(value):
         return value
     raise Misconfigured(
-        f"{shown(where, 60)!r} in {FILE} names no role: {shown(str(value), 60)!r}",
+        f"{shown(where, 60)!r} in {FILE} names no role: {_written(value)}",
         hint="`borrow roles` lists them",
     )
+
+
+def _written(value: object) -> str:
+    """Text as it stands; of all else the kind, for a table can be too deep to be written down."""
+    return repr(shown(value, 60)) if isinstance(value, str) else f"a {type(value).__name__}"
 
 
 def _check_pattern(pattern: str) -> None:
@@ -138,7 +148,7 @@ def _check_pattern(pattern: str) -> None:
             f"{shown(pattern, 60)!r} in {FILE} does not begin with a program's plain name",
             hint=HINT,
         )
-    if program in _NOT_PROGRAMS:
+    if program in _NOT_PROGRAMS or _CALLED_BY_SHELLS.fullmatch(program):
         raise Misconfigured(
             f"{program!r} in {FILE} belongs to the shell and cannot be given a role", hint=HINT
         )

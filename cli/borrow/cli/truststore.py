@@ -7,6 +7,7 @@ never the file that lies there: `look` compares the two each time.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import stat
@@ -57,7 +58,7 @@ def folder_of_caller(environment: Mapping[str, str]) -> Path:
 def find(folder: Path) -> Path | None:
     """The nearest file, in `folder` or above it."""
     for each in [folder, *folder.parents][:_MAX_CLIMB]:
-        if (path := each / FILE).exists() or path.is_symlink():
+        if os.path.lexists(path := each / FILE):  # a folder that may not be searched has none
             return path
     return None
 
@@ -113,9 +114,10 @@ def remember(state: Path, path: Path, data: bytes) -> Project:
     }
     write_private(stamp, json.dumps(kept).encode())
     # Shells see by these two times that the file is not newer; one from the future would stay so.
-    seen, ours = path.stat().st_mtime_ns, stamp.stat().st_mtime_ns
-    if seen > ours:
-        os.utime(stamp, ns=(seen, seen))
+    with contextlib.suppress(OSError):  # it may be gone by now; what was shown is trusted
+        seen, ours = path.lstat().st_mtime_ns, stamp.stat().st_mtime_ns
+        if seen > ours:
+            os.utime(stamp, ns=(seen, seen))
     return project
 
 
@@ -147,7 +149,7 @@ def _kept(stamp: Path) -> dict[str, Any] | None:
         return None
     try:
         kept = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return kept if isinstance(kept, dict) and kept.get("v") == 1 else None
 

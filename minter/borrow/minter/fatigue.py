@@ -72,7 +72,7 @@ def refuse_tiring(reader: Reader, asked: RequestObject) -> None:
     if row is not None:
         raise Refused(
             f"{asked.role.identifier!r} was denied a short while ago",
-            hint=f"ask with another reason: borrow ask {asked.role.identifier}",
+            hint=f'with another reason: `borrow ask {asked.role.identifier} -m "…"`',
             state="denied_before",
             request=row.request_id,
         )
