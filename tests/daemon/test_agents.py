@@ -112,9 +112,9 @@ async def call(
 
 
 @contextlib.asynccontextmanager
-async def lent() -> AsyncIterator[tuple[Workstation, str]]:
+async def lent(**world: Any) -> AsyncIterator[tuple[Workstation, str]]:
     """A person with a live grant, and the bearer in their shell."""
-    async with workstation() as machine:
+    async with workstation(**world) as machine:
         bearer = await machine.bearer()
         held = asyncio.get_running_loop().create_task(machine.fetch(ROLE, bearer))
         await machine.fake.asked_for()
@@ -141,7 +141,7 @@ async def test_an_agent_never_rides_on_its_persons_live_grant(where: str) -> Non
 
 
 async def test_the_fast_lane_serves_people_and_no_agent() -> None:
-    async with lent() as (machine, bearer):
+    async with lent(lane=True) as (machine, bearer):
         for _ in range(3):
             assert (await machine.fetch(ROLE, bearer)).status == 200
         served = (await machine.control("GET", "/v1/status"))["served"]
@@ -312,7 +312,7 @@ def test_an_agents_group_is_in_its_own_session_if_that_is_known() -> None:
 
 async def test_a_process_that_was_looked_at_is_known_by_its_next_connection() -> None:
     """And by a kept one: neither goes to aiohttp for it, and both are forgotten after a while."""
-    async with lent() as (machine, bearer):
+    async with lent(lane=True) as (machine, bearer):
         async with machine.connection() as (reader, writer):
             for _ in range(3):
                 writer.write(machine.head(ROLE, bearer))

@@ -247,7 +247,7 @@ async def test_edited_requests_get_the_same_answer_with_the_lane_and_without() -
 
 
 async def test_a_connection_that_stays_open_is_answered_by_the_lane_again_and_again() -> None:
-    async with workstation() as machine:
+    async with workstation(lane=True) as machine:
         machine.fake.auto = True
         bearer = await machine.bearer()
         await machine.fetch(ROLE, bearer)
@@ -260,7 +260,7 @@ async def test_a_connection_that_stays_open_is_answered_by_the_lane_again_and_ag
 
 
 async def test_the_lane_serves_nothing_after_the_grant_was_given_back() -> None:
-    async with workstation() as machine:
+    async with workstation(lane=True) as machine:
         machine.fake.auto = True
         bearer = await machine.bearer()
         await machine.fetch(ROLE, bearer)
@@ -274,7 +274,7 @@ async def test_the_lane_serves_nothing_after_the_grant_was_given_back() -> None:
 
 @pytest.mark.parametrize("clock", ["wall", "boot"])
 async def test_the_lane_serves_nothing_past_the_end_by_either_clock(clock: str) -> None:
-    async with workstation() as machine:
+    async with workstation(lane=True) as machine:
         machine.fake.auto = True
         bearer = await machine.bearer()
         await machine.fetch(ROLE, bearer)

@@ -258,6 +258,8 @@ async def workstation(*, enrolled: bool = True, **world: Any) -> AsyncIterator[W
                 return Drawn.YES
 
             environ = {key: os.environ[key] for key in ("PATH",) if key in os.environ}
+            # All that runs through here runs without the fast lane too: BORROW_TEST_LANE=off.
+            world.setdefault("lane", os.environ.get("BORROW_TEST_LANE") != "off")
             outside = World(now=shift.now, say=say, draw=draw, environ=environ)
             machine = Workstation(fake, state, outside._replace(**world), shift, lines)
             await machine.start()
