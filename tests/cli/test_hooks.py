@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import subprocess
@@ -15,7 +16,7 @@ from borrow_fakes.lab import BORROW, wait_for
 from borrow_fakes.tools import lacking, need
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from borrow_fakes.lab import Home
@@ -152,14 +153,24 @@ def _stop_and_interrupt(shell: Shell, prefix: str, told: Path) -> None:
     wait_for(lambda: told.exists() and told.read_text().endswith("\n"), why="the tool to wait")
     pid = int(told.read_text())
     # A shell gives the terminal to a job a moment after it starts: keys are typed until they count.
-    wait_for(lambda: _state(pid) == "T" or shell.child.sendcontrol("z") == 0, why="it to stop")
+    _press(shell, "z", lambda: _state(pid) == "T")
     assert "top" in shell.run("jobs") or shell.name == "zsh"
     shell.child.sendline("fg")
     wait_for(lambda: _state(pid) == "S", why="the tool to go on")
-    wait_for(lambda: _state(pid) == "" or shell.child.sendcontrol("c") == 0, why="it to end")
+    _press(shell, "c", lambda: _state(pid) == "")
     code = shell.run(f"echo code {STATUS[shell.name]}")
     # After `fg`, zsh says 0 for any function, and fish for anything at all.
     assert "code 9" in code or shell.name == "fish" or (shell.name == "zsh" and prefix == "tool")
+
+
+def _press(shell: Shell, key: str, done: Callable[[], bool]) -> None:
+    """As a person does: once more if nothing happened for a while."""
+    for _ in range(6):
+        shell.child.sendcontrol(key)
+        with contextlib.suppress(AssertionError):
+            wait_for(done, seconds=5, why=f"Ctrl-{key}")
+            return
+    raise AssertionError(f"Ctrl-{key} does nothing")
 
 
 def _state(pid: int) -> str:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+import re
 
-from borrow.cli.projectfile import MAX_FILE, MOST, parse
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from borrow.cli.projectfile import MAX_FILE, MOST, fits, parse
 from borrow.protocol.errors import Misconfigured
 
 
@@ -81,3 +85,15 @@ def test_a_command_that_would_draw_or_never_ends_is_refused_and_escaped(rest: st
 )  # fmt: skip
 def test_a_file_that_cannot_be_meant_is_refused_in_one_printable_line(text: str | bytes) -> None:
     refused(text)
+
+
+@given(st.text("ab *?", min_size=1, max_size=8), st.text("ab *?", max_size=12))
+def test_a_pattern_fits_what_the_same_regular_expression_matches(pattern: str, line: str) -> None:
+    head = pattern.removesuffix(" *")
+    parts = [{"*": ".*", "?": "."}.get(each, re.escape(each)) for each in head]
+    whole = "".join(parts) + ("( .*)?" if head != pattern else "")
+    assert fits(pattern, line) == bool(re.fullmatch(whole, line, re.DOTALL))
+
+
+def test_a_pattern_of_many_stars_takes_no_long_time() -> None:
+    assert not fits("a*" * 60 + "b", "a" * 4_000)

@@ -73,7 +73,7 @@ class Project(NamedTuple):
         fitting = [
             (len(re.sub(r"[*?]", "", pattern)), role)
             for pattern, role in self.commands
-            if any(_glob(pattern).fullmatch(line) for line in lines)
+            if any(fits(pattern, line) for line in lines)
         ]
         return max(fitting, key=lambda each: each[0])[1] if fitting else self.role
 
@@ -87,12 +87,27 @@ def _lines(command: Sequence[str]) -> tuple[str, ...]:
     return " ".join([name, *command[1:]]), " ".join([name, *rest])
 
 
-def _glob(pattern: str) -> re.Pattern[str]:
+def fits(pattern: str, text: str) -> bool:
     """`*` any text, `?` one character; `terraform *` fits `terraform` alone too."""
-    text = pattern.removesuffix(" *")
-    parts = [{"*": ".*", "?": "."}.get(each, re.escape(each)) for each in text]
-    more = "( .*)?" if text != pattern else ""
-    return re.compile("".join(parts) + more, re.DOTALL)
+    head = pattern.removesuffix(" *")
+    return _matches(pattern, text) or (head != pattern and _matches(head, text))
+
+
+def _matches(pattern: str, text: str) -> bool:
+    """By looking back to the last `*` only: a pattern of many cannot make it take long."""
+    at, seen, star, taken = 0, 0, -1, 0
+    while seen < len(text):
+        sign = pattern[at] if at < len(pattern) else ""
+        if sign == "*":
+            star, taken, at = at, seen, at + 1
+        elif sign and sign in ("?", text[seen]):
+            at, seen = at + 1, seen + 1
+        elif star >= 0:
+            taken += 1
+            at, seen = star + 1, taken
+        else:
+            return False
+    return not pattern[at:].strip("*")
 
 
 def parse(data: bytes) -> Project:
