@@ -139,7 +139,10 @@ def test_a_change_is_asked_about_before_it_chooses_anything(
     shell.child.expect("as prod-admin: plan")  # the very command that was typed
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh"], indirect=True)  # fish loses keys under load
+# zsh and fish lose keys while they hand the terminal to a function's job, on a busy machine.
+@pytest.mark.parametrize(
+    "shell", ["bash", pytest.param("zsh", marks=pytest.mark.slow)], indirect=True
+)
 def test_ctrl_c_and_ctrl_z_are_the_commands_own(shell: Shell, solo: Home, project: Path) -> None:
     solo.borrow("trust", "-y", str(project))
     shell.run("true")

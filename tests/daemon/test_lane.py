@@ -77,6 +77,11 @@ class Pair:
         one, other = await asyncio.gather(
             talk(self.on, request, self.bearers[0]), talk(self.off, request, self.bearers[1])
         )
+        if one != other:  # one of them may have been slow on a busy machine: wait longer
+            one, other = await asyncio.gather(
+                talk(self.on, request, self.bearers[0], patience=2.0),
+                talk(self.off, request, self.bearers[1], patience=2.0),
+            )
         return one, other
 
 
@@ -84,7 +89,7 @@ async def count_served(machine: Workstation) -> int:
     return sum((await machine.control("GET", "/v1/status"))["served"].values())
 
 
-async def talk(machine: Workstation, request: str, bearer: str) -> object:
+async def talk(machine: Workstation, request: str, bearer: str, patience: float = 0.4) -> object:
     """Every byte of what the daemon says to `request`, in a form that can be compared."""
     sent = request.replace("{port}", str(machine.port)).replace("{bearer}", bearer)
     async with machine.connection() as (reader, writer):
@@ -93,7 +98,9 @@ async def talk(machine: Workstation, request: str, bearer: str) -> object:
         with contextlib.suppress(TimeoutError, ConnectionError):
             async with asyncio.timeout(5):
                 while True:
-                    piece = await asyncio.wait_for(reader.read(65_536), 0.12 if data else 0.4)
+                    piece = await asyncio.wait_for(
+                        reader.read(65_536), patience / 3 if data else patience
+                    )
                     if not piece:
                         data += b"<end>"
                         break

@@ -189,6 +189,7 @@ def test_a_no_shows_its_reason_and_request_in_terraforms_own_output(
     assert project.home.asks() == []  # the provider's own tries asked nobody again
 
 
+@pytest.mark.slow
 def test_an_extension_carries_an_apply_over_its_grants_end_and_over_a_closed_lid(
     project: Project, seen: Cloud
 ) -> None:
@@ -233,6 +234,7 @@ def test_at_a_grants_end_the_calls_wait_and_all_of_them_are_one_question(
     assert one.asks() == []
 
 
+@pytest.mark.slow
 def test_kill_9_of_the_daemon_while_a_call_waits_and_in_the_middle_of_an_apply(
     project: Project, seen: Cloud
 ) -> None:
@@ -277,6 +279,7 @@ def session_of(child: subprocess.Popen[str]) -> list[int]:
 @pytest.mark.parametrize(
     "away", [3, pytest.param(180, marks=pytest.mark.slow)], ids=lambda each: f"{each}s"
 )
+@pytest.mark.slow
 def test_a_teams_server_killed_and_then_out_of_reach_at_a_grants_end(
     cloud: StandInProcess, made: Path, tmp_path: Path, seen: Cloud, away: int
 ) -> None:
