@@ -6,7 +6,12 @@ import os
 import signal
 
 import pytest
+from hypothesis import HealthCheck, settings
 from pytest_socket import socket_allow_hosts
+
+# A busy machine is no finding: neither one slow example nor slowly made ones.
+settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("house")
 
 LOOPBACK = ["127.0.0.1", "::1", "localhost"]
 # A stray AWS or Borrow variable of the person who runs the tests would change what they prove.
