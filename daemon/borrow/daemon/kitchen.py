@@ -105,7 +105,7 @@ class Kitchen:
         app = await asyncio.to_thread(self._application())
         from aiohttp import web
 
-        from borrow.daemon.front import aiohttp_handlers
+        from borrow.daemon.handlers import aiohttp_handlers
 
         runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=CLEAN_UP)
         await runner.setup()
