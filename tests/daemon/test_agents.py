@@ -281,6 +281,43 @@ async def test_a_connection_of_nobody_is_believed_to_be_its_bearers() -> None:
     assert await agents.behind(Peer(os.getuid(), 1)) is None
 
 
+LENDER = """
+import os, socket, sys
+mine = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        os.set_inheritable(mine.fileno(), True)
+        waits = "import sys; print('ready', flush=True); sys.stdin.read()"
+        os.execve(sys.executable, [sys.executable, "-I", "-c", waits], {})
+    os._exit(0)
+os.wait()
+print(os.fstat(mine.fileno()).st_ino, flush=True)
+sys.stdin.read()
+"""
+
+
+async def test_an_agent_that_lends_its_socket_to_a_child_without_its_marks_is_told_apart() -> None:
+    """The child is orphaned, of a session of its own and with a clean environment."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        child = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-I", "-c", LENDER, str(server.getsockname()[1])),
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, env=AGENT,
+        )  # fmt: skip
+        assert child.stdout is not None
+        assert child.stdin is not None
+        async with asyncio.timeout(30):
+            lines = {(await child.stdout.readline()).decode().strip() for _ in range(2)}
+            (inode,) = lines - {"ready"}
+            agents = Agents(lambda work: asyncio.ensure_future(work).cancel)
+            found = await agents.behind(Peer(os.getuid(), int(inode)))
+            agents.close()
+            child.stdin.close()
+            await child.wait()
+    assert isinstance(found, Agent)
+    assert found.name == "claude-code"
+
+
 async def test_many_connections_at_once_are_looked_at_together() -> None:
     """A look passes over all descriptors of the user: one for each would hold up all the others."""
     looks: list[asyncio.Future[None]] = []

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from borrow.daemon import procfs
-from borrow.daemon.caller import pids_of_inodes, who_of
+from borrow.daemon.caller import holders_of_inodes, who_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 BELIEVED: Final = 5.0  # seconds; a process may become another program by exec
 _PEOPLE: Final = 4  # processes recognised at once: each costs a look at its descriptors
 _CONNECTIONS: Final = 4096
+_LOOKS: Final = 3  # for a socket that is not found
 
 
 class _Person:
@@ -178,15 +179,35 @@ class Agents:
 
 
 def _look(peers: Collection[Peer]) -> dict[Peer, Agent | _Person]:
-    """Whose `peers` are; those of whom it cannot be told are missing. Blocks."""
+    """Whose `peers` are; those of whom it cannot be told are missing. Blocks.
+
+    A socket that changed hands while it was looked for is looked for again.
+    """
     found: dict[Peer, Agent | _Person] = {}
+    for _ in range(_LOOKS):
+        if missing := [peer for peer in peers if peer not in found]:
+            found |= _look_once(missing)
+    return found
+
+
+def _look_once(peers: Collection[Peer]) -> dict[Peer, Agent | _Person]:
+    found: dict[Peer, Agent | _Person] = {}
+    people: set[_Person] = set()
     for uid in {peer.uid for peer in peers}:
         theirs = {peer.inode: peer for peer in peers if peer.uid == uid}
-        holders: dict[int, list[Peer]] = {}
-        for inode, pid in pids_of_inodes(theirs, uid).items():
-            holders.setdefault(pid, []).append(theirs[inode])
-        for pid, held in holders.items():
-            found |= _look_at(pid, held)
+        held: dict[int, list[Peer]] = {}
+        for inode, pids in holders_of_inodes(theirs, uid).items():
+            for pid in pids:
+                held.setdefault(pid, []).append(theirs[inode])
+        for pid in held:
+            for peer, who in _look_at(pid, held[pid]).items():
+                people |= {who} if isinstance(who, _Person) else set()
+                # Of several holders an agent counts: it may lend its socket to a child without
+                # its marks, and a person's program loses nothing but this connection's ease.
+                if peer not in found or isinstance(who, Agent):
+                    found[peer] = who
+    for unused in people.difference(found.values()):
+        unused.close()
     return found
 
 

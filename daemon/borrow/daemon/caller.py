@@ -207,6 +207,16 @@ def pids_of_inodes(inodes: Collection[int], uid: int) -> dict[int, int]:
     return found
 
 
+def holders_of_inodes(inodes: Collection[int], uid: int) -> dict[int, list[int]]:
+    """As `pids_of_inodes`, with every process that holds a socket; the newest first."""
+    wanted = {f"socket:[{inode}]": inode for inode in inodes}
+    found: dict[int, list[int]] = {}
+    for pid in procfs.pids(uid):
+        for inode in {wanted[link] for link in procfs.links(pid) if link in wanted}:
+            found.setdefault(inode, []).append(pid)
+    return found
+
+
 # -- a process, described ------------------------------------------------------------------------
 
 
