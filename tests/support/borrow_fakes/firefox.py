@@ -7,14 +7,18 @@ import contextlib
 import json
 import os
 import shutil
-import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
-import aiohttp
+from borrow_fakes.browser import Browser
 
 if TYPE_CHECKING:
-    from types import TracebackType
+    from typing_extensions import override
+else:
+
+    def override(method):  # `typing` has its own from Python 3.12
+        return method
+
 
 INSTALL = "apt-get install --no-install-recommends firefox-esr"
 _PROGRAMS = ("firefox-esr", "firefox")
@@ -48,66 +52,32 @@ def missing() -> str | None:
     return None if _program() else "firefox is not installed"
 
 
-class Firefox:
+class Firefox(Browser):
     """`async with Firefox(names) as browser:`; the host `names` are the loopback."""
 
+    CLOSE = "browser.close"
+
     def __init__(self, *names: str) -> None:
-        self._profile = tempfile.mkdtemp(prefix="b-")
+        super().__init__()
         chosen = _PREFERENCES | {"network.dns.localDomains": ",".join(names)}
         lines = (f"user_pref({json.dumps(k)}, {json.dumps(v)});\n" for k, v in chosen.items())
         Path(self._profile, "user.js").write_text("".join(lines))
-        self._process: asyncio.subprocess.Process | None = None
-        self._session: aiohttp.ClientSession | None = None
-        self._line: aiohttp.ClientWebSocketResponse | None = None
         self._context = ""
-        self._last = 0
 
-    async def __aenter__(self) -> Self:
-        try:
-            await self._open()
-        except BaseException:
-            await self.__aexit__(None, None, None)
-            raise
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._line is not None:
-            with contextlib.suppress(Exception):
-                await self._call("browser.close")
-            await self._line.close()
-        if self._session is not None:
-            await self._session.close()
-        if self._process is not None:
-            try:
-                async with asyncio.timeout(10):
-                    await self._process.wait()
-            except TimeoutError:
-                self._process.kill()
-                await self._process.wait()
-        shutil.rmtree(self._profile, ignore_errors=True)
-
-    async def _open(self) -> None:
+    @override
+    async def open(self) -> None:
         program = _program()
         assert program is not None
-        self._process = await asyncio.create_subprocess_exec(
+        await self._start(
             *(program, "--headless", "--no-remote", "--profile", self._profile),
             *("--remote-debugging-port=0", "about:blank"),
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
             env={
                 "PATH": os.environ["PATH"],
                 "HOME": self._profile,
                 "MOZ_CRASHREPORTER_DISABLE": "1",
             },
         )
-        self._session = aiohttp.ClientSession()
-        address = f"ws://127.0.0.1:{await self._port()}/session"
-        self._line = await self._session.ws_connect(address, max_msg_size=1 << 24)
+        await self._connect(f"ws://127.0.0.1:{await self._port()}/session")
         await self._call("session.new", capabilities={})
         tree = await self._call("browsingContext.getTree")
         self._context = tree["contexts"][0]["context"]
@@ -119,20 +89,6 @@ class Firefox:
                 return int(json.loads(path.read_text())["ws_port"])
             await asyncio.sleep(0.1)
         raise AssertionError("Firefox did not start within 60 s")
-
-    async def _call(self, method: str, **params: Any) -> dict[str, Any]:
-        if self._line is None:
-            raise RuntimeError("the browser is not open")
-        self._last += 1
-        number = self._last
-        await self._line.send_json({"id": number, "method": method, "params": params})
-        async with asyncio.timeout(30):
-            while True:
-                message = await self._line.receive_json()
-                if message.get("id") == number:
-                    if message.get("type") == "error":
-                        raise AssertionError(f"{method}: {message.get('message')}")
-                    return dict(message["result"])
 
     async def go(self, url: str) -> str:
         """Navigate and return what the page shows, as text, be it that it failed to load."""
