@@ -22,6 +22,7 @@ import click
 from borrow.cli import compose, say
 from borrow.cli.errors import NOT_FOUND, NotRunnable, WrongUse
 from borrow.cli.group import override
+from borrow.cli.wrapping import Wrapping
 from borrow.protocol.errors import Misconfigured, Unavailable, Untrusted
 
 if TYPE_CHECKING:
@@ -78,19 +79,11 @@ def devcontainer_command(service: str) -> None:
     say.note(f"start it: borrow docker run {name}={role} -- devcontainer up, or -- code .")
 
 
-class RunCommand(click.Command):
-    """Wants the `--`: what comes after it is the command, with its own options."""
-
+class RunCommand(Wrapping):
     @override
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if "--" not in args:
-            if any(word in ctx.help_option_names for word in args) or ctx.resilient_parsing:
-                return super().parse_args(ctx, args)
-            hint = f"borrow docker run {' '.join(args)} -- docker compose up"
-            raise WrongUse("borrow docker run wants `--` before the command", hint=hint)
-        cut = args.index("--")
-        ctx.obj = tuple(args[cut + 1 :])
-        return super().parse_args(ctx, args[:cut])
+    def without_dashes(self, args: list[str]) -> WrongUse:
+        hint = f"borrow docker run {' '.join(args)} -- docker compose up"
+        return WrongUse("borrow docker run wants `--` before the command", hint=hint)
 
 
 @docker.command("run", cls=RunCommand, epilog="Ends with its command; the sockets go with it.")

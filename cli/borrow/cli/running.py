@@ -18,33 +18,19 @@ from borrow.cli import say
 from borrow.cli.errors import WrongUse
 from borrow.cli.group import override
 from borrow.cli.options import checked_duration, complete_role, duration, role_argument
+from borrow.cli.wrapping import Wrapping
 
 if TYPE_CHECKING:
     from borrow.cli.environment import Shell
 
 
-class RunCommand(click.Command):
-    """Wants the `--`: without it nobody can tell the command's options from ours."""
-
+class RunCommand(Wrapping):
     @override
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if "--" not in args:
-            if any(word in ctx.help_option_names for word in args) or ctx.resilient_parsing:
-                return super().parse_args(ctx, args)
-            raise _no_dashes(args)
-        cut = args.index("--")
-        ctx.obj = tuple(args[cut + 1 :])
-        return super().parse_args(ctx, args[:cut])
+    def without_dashes(self, args: list[str]) -> WrongUse:
+        from borrow.cli.usage import run_line
 
-    @override
-    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
-        return [*super().collect_usage_pieces(ctx), "-- COMMAND"]
-
-
-def _no_dashes(args: list[str]) -> WrongUse:
-    from borrow.cli.usage import run_line
-
-    return WrongUse("borrow run wants `--` before the command", hint=run_line(args, _known_roles()))
+        hint = run_line(args, _known_roles())
+        return WrongUse("borrow run wants `--` before the command", hint=hint)
 
 
 def _known_roles() -> list[str]:
