@@ -391,3 +391,20 @@ async def test_a_token_that_the_approver_lost_is_replaced_without_a_question() -
         machine.fake.credential_seconds = 3600
         assert (await machine.fetch("prod-admin", bearer)).status == 200
         assert len(machine.fake.asked) == 1
+
+
+async def test_a_grant_that_ends_while_it_is_collected_is_asked_for_again() -> None:
+    """An approver may resume a grant in its very last second: nothing could follow from that."""
+    async with workstation() as machine:
+        machine.fake.auto = True
+        machine.fake.grant_seconds = 0
+        fetch = asyncio.get_running_loop().create_task(
+            machine.fetch("prod-admin", await machine.bearer())
+        )
+        await machine.fake.asked_for()
+        await until(lambda: bool(machine.fake.grants))
+        (over,) = machine.fake.grants.values()
+        over.state = "expired"
+        machine.fake.grant_seconds = 3600
+        assert (await fetch).status == 200
+        assert len(machine.fake.asked) == 2
