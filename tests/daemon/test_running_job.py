@@ -20,14 +20,6 @@ if TYPE_CHECKING:
 HERD = 200
 
 
-async def granted(machine: Workstation) -> str:
-    bearer = await machine.bearer()
-    machine.fake.auto = True
-    assert (await machine.fetch("prod-admin", bearer)).status == 200
-    machine.fake.auto = False
-    return bearer
-
-
 def begun(call: Coroutine[Any, Any, Fetched]) -> asyncio.Task[Fetched]:
     return asyncio.get_running_loop().create_task(call)
 
@@ -53,7 +45,7 @@ def asleep(machine: Workstation, seconds: float) -> None:
 
 async def test_a_wake_up_past_the_grants_end_holds_the_job_until_somebody_says_yes() -> None:
     async with workstation() as machine:
-        bearer = await granted(machine)
+        bearer = await machine.granted()
         asleep(machine, 8 * 3600)
         ended(machine)
         fetch = begun(machine.fetch("prod-admin", bearer))
@@ -67,7 +59,7 @@ async def test_a_wake_up_past_the_grants_end_holds_the_job_until_somebody_says_y
 async def test_whichever_clock_saw_the_end_nothing_is_served_after_it(clock: str) -> None:
     """A wall clock set back in the night, or a clock of boot time that somebody jumped over."""
     async with workstation() as machine:
-        bearer = await granted(machine)
+        bearer = await machine.granted()
         setattr(machine.shift, clock, 3601.0)
         ended(machine)
         fetch = begun(machine.fetch("prod-admin", bearer))
@@ -79,7 +71,7 @@ async def test_whichever_clock_saw_the_end_nothing_is_served_after_it(clock: str
 async def test_a_wake_up_holds_a_sensitive_job_until_the_approver_was_heard(seconds: float) -> None:
     async with workstation() as machine:
         machine.fake.roles["prod-admin"] = role_entry("prod-admin", tier="sensitive")
-        bearer = await granted(machine)
+        bearer = await machine.granted()
         machine.fake.down = True  # no network yet after the lid was opened
         asleep(machine, seconds)
         fetch = begun(machine.fetch("prod-admin", bearer))
@@ -92,7 +84,7 @@ async def test_a_wake_up_holds_a_sensitive_job_until_the_approver_was_heard(seco
 async def test_what_was_revoked_during_the_sleep_is_not_served_after_the_wake_up() -> None:
     async with workstation() as machine:
         machine.fake.roles["prod-admin"] = role_entry("prod-admin", tier="sensitive")
-        bearer = await granted(machine)
+        bearer = await machine.granted()
         (grant,) = machine.fake.grants.values()
         machine.fake.down = True
         asleep(machine, 600)
@@ -106,7 +98,7 @@ async def test_what_was_revoked_during_the_sleep_is_not_served_after_the_wake_up
 
 async def test_a_held_jobs_question_goes_when_the_job_does() -> None:
     async with workstation(grace=0.1) as machine:
-        bearer = await granted(machine)
+        bearer = await machine.granted()
         machine.shift.both(3601)
         ended(machine)
         fetch = begun(machine.fetch("prod-admin", bearer))
@@ -117,7 +109,7 @@ async def test_a_held_jobs_question_goes_when_the_job_does() -> None:
 
 async def test_a_held_job_is_released_by_the_extension_that_a_person_asked_for() -> None:
     async with workstation() as machine:
-        bearer = await granted(machine)
+        bearer = await machine.granted()
         machine.shift.both(3601)
         ended(machine)
         fetch = begun(machine.fetch("prod-admin", bearer))
@@ -135,7 +127,7 @@ async def test_a_held_job_is_released_by_the_extension_that_a_person_asked_for()
 async def test_the_next_credential_is_fetched_twenty_minutes_ahead_and_not_earlier() -> None:
     async with workstation() as machine:
         machine.fake.grant_seconds = 7200
-        bearer = await granted(machine)
+        bearer = await machine.granted()
         machine.shift.both(3600 - 1210)
         assert (await machine.fetch("prod-admin", bearer)).status == 200
         await asyncio.sleep(0.2)
@@ -148,7 +140,7 @@ async def test_the_next_credential_is_fetched_twenty_minutes_ahead_and_not_earli
 async def test_a_herd_at_the_moment_of_the_refresh_is_served_and_mints_once() -> None:
     async with workstation(limits=Limits(per_process=2 * HERD)) as machine:
         machine.fake.grant_seconds = 7200
-        bearer = await granted(machine)
+        bearer = await machine.granted()
         machine.shift.both(3600 - 1000)
         answers = await asyncio.gather(
             *(machine.fetch("prod-admin", bearer, within=60) for _ in range(HERD))
@@ -161,7 +153,7 @@ async def test_a_herd_at_the_moment_of_the_refresh_is_served_and_mints_once() ->
 async def test_a_herd_at_a_credentials_end_mints_once_and_asks_nobody() -> None:
     async with workstation(limits=Limits(per_process=2 * HERD)) as machine:
         machine.fake.credential_seconds = 900
-        bearer = await granted(machine)
+        bearer = await machine.granted()
         machine.shift.both(901)
         answers = await asyncio.gather(
             *(machine.fetch("prod-admin", bearer, within=60) for _ in range(HERD))
@@ -174,7 +166,7 @@ async def test_a_herd_at_a_credentials_end_mints_once_and_asks_nobody() -> None:
 async def test_an_error_is_remembered_for_a_moment_and_then_tried_again() -> None:
     async with workstation() as machine:
         machine.fake.credential_seconds = 900
-        bearer = await granted(machine)
+        bearer = await machine.granted()
         machine.shift.both(901)
         machine.fake.mint_error = Misconfigured("the role's trust policy does not name the minter")
         for _ in range(10):
