@@ -39,6 +39,7 @@ DAEMON = "abuse/test_daemon.py::"
 CACHE = "daemon/test_cache.py::"
 IMDS = "daemon/test_imds.py::"
 AGENTS = "daemon/test_agents.py::"
+LANE = "daemon/test_lane.py::"
 CSM = "daemon/test_csm.py::"
 
 GUARDS = (
@@ -53,6 +54,12 @@ GUARDS = (
     Off("bearer's role, fast lane", "lane.py",
         "if bearer is None or bearer.group.role != plain.role:", "if bearer is None:",
         DAEMON + "test_a20_a_warm_roles_bearer_opens_no_other_role"),
+    Off("a kept answer's grant, fast lane", "lane.py",
+        "if ready is None or ready.epoch != self._epoch():", "if ready is None:",
+        LANE + "test_an_answer_kept_for_its_second_ends_with_its_grant"),
+    Off("a kept answer's lease, fast lane", "lane.py",
+        "and served.grant.tier not in LEASES", "",
+        LANE + "test_an_answer_under_a_lease_is_not_kept_for_its_second"),
     Off("bearer's session", "groups.py",
         "if not await self.session_lives(found.group):", "if False:",
         DAEMON + "test_a20_a_bearer_dies_with_its_session"),

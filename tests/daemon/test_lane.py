@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from borrow.daemon.lane import Plain, read_fetch
+from borrow_fakes.approver import role_entry
 from borrow_fakes.workstation import BOTO, Workstation, workstation
 
 if TYPE_CHECKING:
@@ -293,3 +294,45 @@ async def test_the_lane_serves_nothing_past_the_end_by_either_clock(clock: str) 
         with contextlib.suppress(TimeoutError):
             await machine.fetch(ROLE, bearer, within=0.5)
         assert await count_served(machine) == before
+
+
+def at_the_start_of_a_second(machine: Workstation) -> None:
+    """Answers are kept for the second they show: what follows happens within one."""
+    machine.shift.wall -= machine.shift.now().wall % 1 - 0.02
+
+
+async def test_an_answer_kept_for_its_second_ends_with_its_grant() -> None:
+    async with workstation(lane=True) as machine:
+        machine.fake.auto = True
+        bearer = await machine.bearer()
+        await machine.fetch(ROLE, bearer)
+        at_the_start_of_a_second(machine)
+        before = await count_served(machine)
+        first = await machine.fetch(ROLE, bearer)
+        assert await count_served(machine) == before + 1
+        await machine.control("POST", "/v1/return", {"role": ROLE})
+        after = await machine.fetch(ROLE, bearer)
+        assert after.json["AccessKeyId"] != first.json["AccessKeyId"]
+        assert await count_served(machine) == before + 1
+
+
+async def test_an_answer_under_a_lease_is_not_kept_for_its_second() -> None:
+    async with workstation(lane=True) as machine:
+        machine.fake.roles[ROLE] = role_entry(ROLE, tier="sensitive")
+        machine.fake.auto = True
+        bearer = await machine.bearer()
+        await machine.fetch(ROLE, bearer)
+        machine.fake.down = True
+        age = (await machine.control("GET", "/v1/status"))["contact_age"]
+        machine.shift.both(59.6 - age)
+        at_the_start_of_a_second(machine)
+        before = await count_served(machine)
+        for _ in range(2):  # the first renews the belief in the session
+            assert (await machine.fetch(ROLE, bearer)).status == 200
+        assert await count_served(machine) > before
+        machine.shift.boot += 0.6  # the lease is over, the second is not
+        held = asyncio.get_running_loop().create_task(machine.fetch(ROLE, bearer))
+        await asyncio.sleep(0.5)
+        assert not held.done()
+        machine.fake.down = False
+        assert (await held).status == 200
