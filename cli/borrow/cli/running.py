@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from borrow.cli import say
+from borrow.cli.completing import complete_role
 from borrow.cli.errors import WrongUse
 from borrow.cli.group import override
-from borrow.cli.options import checked_duration, complete_role, duration, role_argument
+from borrow.cli.options import checked_duration, duration, role_argument
 from borrow.cli.wrapping import Wrapping
 
 if TYPE_CHECKING:
