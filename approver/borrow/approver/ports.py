@@ -66,7 +66,7 @@ class MinterPort(Protocol):
         self,
         request_id: str,
         approver: str,
-        client_id: str,
+        client_id: str | None,
         decision: Choice,
         *,
         statement: bytes | None,
@@ -74,7 +74,7 @@ class MinterPort(Protocol):
         reason: str = "",
     ) -> tuple[Outcome, Changes]: ...
 
-    async def report(self, subject_id: str, person: str, client_id: str) -> Changes: ...
+    async def report(self, subject_id: str, person: str, client_id: str | None) -> Changes: ...
 
     async def cancel(self, request_id: str, client_id: str) -> Changes: ...
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable  # noqa: TC003  dataclasses read annotations
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path  # noqa: TC003  dataclasses read annotations
 from urllib.parse import urlsplit
 
 from borrow.protocol.errors import Misconfigured
 from borrow.protocol.oauth import LONG_POLL
 
+Network = IPv4Network | IPv6Network
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -30,6 +32,8 @@ class ApproverSettings:
 
     issuer: str
     db: Path
+    public_url: str = ""  # where people open the pages; without it, the issuer's own origin
+    trusted_proxies: tuple[str, ...] = ()  # networks whose X-Forwarded-For is believed
     webhooks: tuple[str, ...] = ()
     admins: Callable[[], tuple[str, ...]] = _nobody
     trouble: Callable[[], str] = _nothing  # why the policy file as it is now is not in use
@@ -50,10 +54,42 @@ class ApproverSettings:
                 "the issuer ends in / or has a query",
                 hint="write it like https://borrow.example.com",
             )
+        if self.public_url:
+            _check_url("public_url", self.public_url)
+        if urlsplit(self.public_url).path.strip("/") or urlsplit(self.public_url).query:
+            raise Misconfigured(
+                "the public_url has a path", hint="write it like https://borrow.example.com"
+            )
+        networks_of(self.trusted_proxies)
         for url in self.webhooks:
             _check_url("webhook", url)
         if self.interval < 1:
             raise Misconfigured("the interval is below one second")
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port of the pages, as browsers write an origin."""
+        return origin_of(self.public_url or self.issuer)
+
+
+def origin_of(url: str) -> str:
+    """`https://Host:443/path` → `https://host` (RFC 6454 §6.2)."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    named = f"[{host}]" if ":" in host else host
+    usual = {"https": 443, "http": 80}.get(parts.scheme)
+    return f"{parts.scheme}://{named}" + (f":{parts.port}" if parts.port not in (None, usual) else "")
+
+
+def networks_of(texts: tuple[str, ...]) -> tuple[Network, ...]:
+    """Raises Misconfigured for what is neither an address nor a network."""
+    try:
+        return tuple(ip_network(text) for text in texts)
+    except ValueError:
+        raise Misconfigured(
+            "trusted_proxies holds something that is no address",
+            hint='write addresses or networks, like ["10.0.0.7", "10.1.0.0/24"]',
+        ) from None
 
 
 def _check_url(what: str, url: str) -> None:

@@ -1,0 +1,89 @@
+"""Templates into pages. What is put into one is text: escaped, and made visible, by itself.
+
+Every value passes `protocol.text.shown` before it is escaped, unless it was cut to a length of its
+own with the filter `shown` or is markup of ours: a template cannot forget it.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from borrow.protocol.durations import show_duration
+from borrow.protocol.text import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jinja2 import Environment
+
+LONGEST = 2_400  # characters of one value; a session policy has 2,048 at most
+
+
+class Drawn(str):
+    """Text that went through `shown` already."""
+
+    __slots__ = ()
+
+
+class Renderer:
+    """`asset` gives the address of a static file by its name."""
+
+    def __init__(self, asset: Callable[[str], str]) -> None:
+        self._asset = asset
+        self._made: Environment | None = None
+
+    def page(self, template: str, **values: Any) -> str:
+        return self._environment().get_template(template).render(**values)
+
+    def _environment(self) -> Environment:
+        # Made when the first page is asked for: a workstation that shows none does not wait for it.
+        if self._made is None:
+            self._made = _environment(self._asset)
+        return self._made
+
+
+def _environment(asset: Callable[[str], str]) -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    made = Environment(
+        loader=PackageLoader("borrow.approver.pages"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_visible,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    made.filters.update(shown=drawn, lasts=show_duration, iso=iso, clock=clock, left=left)
+    made.globals["asset"] = asset
+    return made
+
+
+def drawn(text: str, limit: int = 300) -> Drawn:
+    return Drawn(shown(str(text), limit))
+
+
+def _visible(value: object) -> object:
+    if isinstance(value, str) and not isinstance(value, Drawn) and not hasattr(value, "__html__"):
+        return drawn(value, LONGEST)
+    return value
+
+
+def iso(at: float) -> str:
+    """For machines: the browser shows it in its person's own time zone."""
+    return datetime.fromtimestamp(int(at), UTC).isoformat().replace("+00:00", "Z")
+
+
+def clock(at: float) -> str:
+    """For people whose browser runs no script."""
+    return datetime.fromtimestamp(int(at), UTC).strftime("%-d %b %H:%M UTC")
+
+
+def left(seconds: float) -> str:
+    """About how long that is, in one word and a number."""
+    for unit, size in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
+        if seconds >= size:
+            count = round(seconds / size)
+            return f"{count} {unit}{'s' if count > 1 else ''}"
+    return "less than a minute"
