@@ -150,7 +150,7 @@ BUGS = (
         '| mine if shared else mine)',
         '| mine)', "test_tightening.py"),
     Bug("a rule that became stricter is not seen", "verdicts.py",
-        "    if not _is_enough(said, given):\n", "    if False:\n", "test_tightening.py"),
+        "    if not _is_enough(said, request, given):\n", "    if False:\n", "test_tightening.py"),
     Bug("who left the pool still decides", "decisions.py",
         "if not still_decides(policy, request, said.approver):", "if False:", "test_tightening.py"),
     Bug("a prompt that waits does not tire", "fatigue.py",
