@@ -75,13 +75,18 @@ def use_for_passkey(step: Step, pin: str, credential_id: str) -> None:
     _used_by(step, pin, _PASSKEY + credential_id)
 
 
+def passkey_that_used(invitation: Row[Any]) -> str:
+    """Its credential id, or ""."""
+    by: str = invitation.used_by
+    return by.removeprefix(_PASSKEY) if by.startswith(_PASSKEY) else ""
+
+
 def used_twice(step: Step, invitation: Row[Any]) -> Refused:
     """Remove what used it first; the caller keeps the step and raises the result."""
     step.leaf("device.invitation_reused", invitation.person, invitation=invitation.pin)
     why = "its invitation was used twice"
-    if invitation.used_by.startswith(_PASSKEY):
+    if credential_id := passkey_that_used(invitation):
         what = "passkey"
-        credential_id = invitation.used_by.removeprefix(_PASSKEY)
         passkeys.remove(step, credential_id, invitation.person, by="minter", why=why)
     else:
         what, first = "device", load_device(step, invitation.used_by)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import insert, select
 
 from borrow.minter import ceremonies, invitations, passkeys, schema
-from borrow.minter.assertions import ALGORITHMS, challenge_in, verify_attestation
+from borrow.minter.assertions import ALGORITHMS, challenge_in, credential_id_of, verify_attestation
 from borrow.minter.port import Passkey, PasskeyOptions
 from borrow.minter.store import Keep
 from borrow.protocol.ceremony import challenge_of
@@ -60,13 +60,16 @@ def add(
 ) -> Passkey:
     """Register the passkey that answers a challenge of `begin` for this very invitation.
 
-    1. the invitation is ours and young; used twice, what used it first goes
+    1. the invitation is ours and young; used twice, what used it first goes (but a lost answer may
+       be fetched again)
     2. the challenge is one of ours, for this invitation, fresh and used up now
     3. the attestation holds, with user verification
     4. nobody registered this credential before
     """
     row = _invitation(step, seed)
     if row.used_by:
+        if again := _sent_again(step, row, attestation):
+            return again
         raise Keep(invitations.used_twice(step, row))
     invitations.refuse_expired(step, row)
     ceremony = ceremonies.use(step, challenge_in(attestation), "register", issuer=issuer)
@@ -129,6 +132,15 @@ def _handle_of(step: Step, person: str) -> str:
     handle = b64url(step.entropy(_HANDLE_BYTES))
     step.run(insert(table).values(person=person, handle=handle))
     return handle
+
+
+def _sent_again(step: Step, invitation: Row[Any], attestation: str) -> Passkey | None:
+    """The passkey that used it, if this is the same answer of the same browser once more."""
+    used = invitations.passkey_that_used(invitation)
+    if not used or credential_id_of(attestation) != used:
+        return None
+    mine = passkeys.of_person(step, invitation.person)
+    return next((each for each in mine if each.credential_id == used), None)
 
 
 def _invitation(step: Step, key: ECKey) -> Row[Any]:
