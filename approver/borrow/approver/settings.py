@@ -67,9 +67,14 @@ class ApproverSettings:
             raise Misconfigured("the interval is below one second")
 
     @property
+    def pages(self) -> str:
+        """The address of the pages, without a slash at its end."""
+        return (self.public_url or self.issuer).rstrip("/")
+
+    @property
     def origin(self) -> str:
         """Scheme, host and port of the pages, as browsers write an origin."""
-        return origin_of(self.public_url or self.issuer)
+        return origin_of(self.pages)
 
 
 def origin_of(url: str) -> str:
