@@ -30,6 +30,9 @@ from borrow.approver.desk import DESK, Desk
 from borrow.approver.devices import Devices
 from borrow.approver.notices import Notices
 from borrow.approver.paces import Paces
+from borrow.approver.pages import routes as pages
+from borrow.approver.pages import session
+from borrow.approver.pages.room import ROOM, Room
 from borrow.approver.store import Store
 from borrow.approver.waiting import Waiting
 from borrow.protocol.errors import BorrowError
@@ -76,7 +79,9 @@ def build_app(
         notices=notices,
         paces=Paces(burst=settings.calls_burst, rate=settings.calls_rate, ticks=ticks),
     )
+    app[ROOM] = Room.of(settings, ticks)
     app.add_routes(_routes())
+    app.add_routes(pages.routes())
     app.cleanup_ctx.extend([_store, _background])
     app.on_shutdown.append(_let_go)
     return app
@@ -172,3 +177,4 @@ async def _tidy(desk: Desk) -> None:
     async with desk.store.writing() as db:
         await tickets.forget_old(db, now=desk.clock())
         await outbox.trim(db)
+        await session.forget_old(db, now=desk.clock())

@@ -124,7 +124,7 @@ def middleware(clock: Callable[[], float]) -> Middleware:
 
 
 def _sealed_off(response: Response) -> Response:
-    response.headers["Cache-Control"] = "no-store"
+    response.headers.setdefault("Cache-Control", "no-store")
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Server"] = "borrow"
     return response

@@ -83,7 +83,9 @@ def origin_of(url: str) -> str:
     host = parts.hostname or ""
     named = f"[{host}]" if ":" in host else host
     usual = {"https": 443, "http": 80}.get(parts.scheme)
-    return f"{parts.scheme}://{named}" + (f":{parts.port}" if parts.port not in (None, usual) else "")
+    return f"{parts.scheme}://{named}" + (
+        f":{parts.port}" if parts.port not in (None, usual) else ""
+    )
 
 
 def networks_of(texts: tuple[str, ...]) -> tuple[Network, ...]:

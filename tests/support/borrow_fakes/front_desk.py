@@ -289,6 +289,11 @@ class FrontDesk:
     def issuer(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def origin(self) -> str:
+        """Where people open the pages: passkeys want a name."""
+        return f"http://localhost:{self.port}"
+
     async def open(self) -> None:
         """Start; a later `open` finds the same port and files."""
         self.port = self.port or free_port()
@@ -305,10 +310,12 @@ class FrontDesk:
             policy=lambda: policy,
             driver=FakeDriver(self.clock, secrets.token_bytes),
             clock=self.clock,
+            public_url=self.origin,
         )
         self._stack.callback(self.minter.close)
         settings = ApproverSettings(
             issuer=self.issuer,
+            public_url=self.origin,
             db=self.folder / "approver.db",
             webhooks=self.webhooks,
             admins=lambda: policy.admins,

@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     from borrow.approver.pages.door import Visit
 
 
-def asked(
-    visit: Visit, data: bytes, name: str, *, allow: Iterable[str] = ()
-) -> dict[str, Any]:
+def asked(visit: Visit, data: bytes, name: str, *, allow: Iterable[str] = ()) -> dict[str, Any]:
     """`data` under `name`, and the options for `navigator.credentials.get`.
 
     `allow` are credential ids; without them the browser offers all that it has for us.

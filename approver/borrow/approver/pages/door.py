@@ -13,8 +13,8 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from borrow.approver.errors import constant, response_to, status_of
 from borrow.approver.desk import DESK, Desk
+from borrow.approver.errors import constant, response_to, status_of
 from borrow.approver.pages import guard, session
 from borrow.approver.pages.room import ROOM, Room
 from borrow.protocol.errors import BorrowError, Refused, Unavailable
@@ -166,10 +166,7 @@ async def _session(visit: Visit) -> Session | None:
 
 async def _still_counts(visit: Visit, found: Session) -> bool:
     """The minter is asked each time: a removed passkey's sessions end, whoever removed it."""
-    passkeys = await visit.desk.minter.passkeys(found.person)
-    return any(
-        each.credential_id == found.credential_id and each.state == "active" for each in passkeys
-    )
+    return await visit.desk.minter.passkey_is_active(found.credential_id)
 
 
 def cookie_of(request: web.Request) -> str:

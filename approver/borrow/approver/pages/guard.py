@@ -61,7 +61,11 @@ def check_post(sent: Mapping[str, str], origin: str) -> None:
     3. one of the two is there (what sends neither is no browser of today)
     """
     site, source = sent.get("Sec-Fetch-Site"), sent.get("Origin")
-    if site not in (None, "same-origin") or source not in (None, origin) or (site or source) is None:
+    if (
+        site not in (None, "same-origin")
+        or source not in (None, origin)
+        or (site or source) is None
+    ):
         raise Refused(
             "this was sent from another site",
             hint="open the page itself, and do it there",

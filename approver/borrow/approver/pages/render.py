@@ -13,9 +13,9 @@ from borrow.protocol.durations import show_duration
 from borrow.protocol.text import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from jinja2 import Environment
+
+    from borrow.approver.pages.statics import Statics
 
 LONGEST = 2_400  # characters of one value; a session policy has 2,048 at most
 
@@ -27,10 +27,8 @@ class Drawn(str):
 
 
 class Renderer:
-    """`asset` gives the address of a static file by its name."""
-
-    def __init__(self, asset: Callable[[str], str]) -> None:
-        self._asset = asset
+    def __init__(self, statics: Statics) -> None:
+        self._statics = statics
         self._made: Environment | None = None
 
     def page(self, template: str, **values: Any) -> str:
@@ -39,11 +37,11 @@ class Renderer:
     def _environment(self) -> Environment:
         # Made when the first page is asked for: a workstation that shows none does not wait for it.
         if self._made is None:
-            self._made = _environment(self._asset)
+            self._made = _environment(self._statics)
         return self._made
 
 
-def _environment(asset: Callable[[str], str]) -> Environment:
+def _environment(statics: Statics) -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     made = Environment(
@@ -55,8 +53,10 @@ def _environment(asset: Callable[[str], str]) -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    made.filters.update(shown=drawn, lasts=show_duration, iso=iso, clock=clock, left=left)
-    made.globals["asset"] = asset
+    made.filters.update(
+        shown=drawn, lasts=show_duration, iso=iso, clock=clock, left=left, sentence=sentence
+    )
+    made.globals.update(asset=statics.address, has=statics.has)
     return made
 
 
@@ -78,6 +78,12 @@ def iso(at: float) -> str:
 def clock(at: float) -> str:
     """For people whose browser runs no script."""
     return datetime.fromtimestamp(int(at), UTC).strftime("%-d %b %H:%M UTC")
+
+
+def sentence(message: str) -> Drawn:
+    """One of our error messages, which start lower-case and end without a stop."""
+    text = shown(message[:1].upper() + message[1:], LONGEST)
+    return Drawn(text if text.endswith((".", "?", "!", "…")) else f"{text}.")
 
 
 def left(seconds: float) -> str:

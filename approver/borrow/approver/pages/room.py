@@ -1,4 +1,4 @@
-"""What the pages share: templates, static files, their own address, and how often strangers call."""
+"""What the pages share: templates, files, their own address, and how often strangers call."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Room:
         return cls(
             settings.origin,
             networks_of(settings.trusted_proxies),
-            Renderer(statics.address),
+            Renderer(statics),
             statics,
             Paces(burst=STRANGERS_BURST, rate=STRANGERS_RATE, ticks=ticks),
         )

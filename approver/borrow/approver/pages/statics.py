@@ -34,6 +34,9 @@ class Statics:
             name: hashlib.sha256(data).hexdigest()[:16] for name, data in self._files.items()
         }
 
+    def has(self, name: str) -> bool:
+        return name in self._files
+
     def address(self, name: str) -> str:
         return f"/static/{name}?v={self._tags[name]}"
 

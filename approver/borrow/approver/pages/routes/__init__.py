@@ -55,6 +55,7 @@ def _for_the_signed_in() -> list[web.RouteDef]:
         "/r/{id}/decide": request.decide,
         "/mine/report": mine.report,
         "/keys/remove": keys.remove,
+        "/keys/freeze": keys.freeze,
         "/people/freeze": people.freeze,
         "/people/unfreeze": people.unfreeze,
     }

@@ -19,7 +19,7 @@ MAX_NAME = 64  # characters of what a person calls their passkey
 
 async def show(visit: Visit) -> web.Response:
     """`GET /join`"""
-    return visit.page("join.html")
+    return visit.page("join.html", issuer=visit.desk.settings.issuer)
 
 
 async def begin(visit: Visit) -> web.Response:
@@ -35,6 +35,7 @@ async def begin(visit: Visit) -> web.Response:
             "user_handle": options.user_handle,
             "challenge": options.challenge,
             "rp_id": options.rp_id,
+            "algorithms": list(options.algorithms),
             "exclude": list(options.exclude),
             "expires_at": int(options.expires_at),
         }

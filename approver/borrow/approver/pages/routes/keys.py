@@ -11,7 +11,9 @@ from borrow.approver.pages import session
 from borrow.approver.pages.ceremony import asked, need_passkeys
 from borrow.approver.pages.qr import drawing
 from borrow.approver.pages.routes.signin import MAX_ANSWER
+from borrow.protocol.decision import Evidence
 from borrow.protocol.enrolment import Invitation
+from borrow.protocol.errors import Refused
 from borrow.protocol.keys import thumbprint, thumbprint_words
 from borrow.protocol.strict import Members, from_b64url
 
@@ -37,6 +39,17 @@ async def remove(visit: Visit) -> web.Response:
     return visit.go("/keys")
 
 
+async def freeze(visit: Visit) -> web.Response:
+    """`POST /keys/freeze`: a device of one's own that is lost; somebody else lets it work again."""
+    client_id = need(await form(visit.request, ("device",)), "device")
+    device = await visit.desk.devices.find(client_id)
+    if device is None or device.owner != visit.person:
+        raise Refused("there is nothing of that name", state="not_found")
+    await visit.desk.notices.publish(await visit.desk.minter.freeze(client_id, visit.person))
+    visit.desk.devices.forget()
+    return visit.go("/keys")
+
+
 async def begin_invite(visit: Visit) -> web.Response:
     """`POST /keys/invite/begin`: `person` is oneself, or anybody if an admin asks."""
     body = Members(await json_object(visit.request), "invitation")
@@ -51,12 +64,11 @@ async def begin_invite(visit: Visit) -> web.Response:
 async def invite(visit: Visit) -> web.Response:
     """`POST /keys/invite`: the link, once, and its drawing."""
     body = Members(await json_object(visit.request), "invitation")
-    person = body.text_or("person", limit=255) or visit.person
     ceremony = from_b64url(body.text("ceremony", limit=4_096), "ceremony")
     assertion = body.text("assertion", limit=MAX_ANSWER)
     body.end()
     desk = visit.desk
-    invited = await desk.minter.invite_with(ceremony, assertion, person)
+    invited = await desk.minter.invite_with(ceremony, Evidence("passkey", assertion))
     keys = await desk.minter.keys()
     pin = thumbprint(desk.signer)
     link = Invitation(desk.settings.issuer, invited.person, pin, keys.pin, invited.key).to_url()

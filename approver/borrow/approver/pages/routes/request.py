@@ -13,7 +13,7 @@ from borrow.approver.pages import words
 from borrow.approver.pages.ceremony import asked, need_passkeys
 from borrow.approver.pages.guard import is_prefetch
 from borrow.approver.pages.routes.signin import MAX_ANSWER
-from borrow.protocol.decision import Evidence
+from borrow.protocol.decision import Choice, Evidence
 from borrow.protocol.errors import BorrowError, Untrusted
 from borrow.protocol.lifecycle import RequestState
 from borrow.protocol.request import MAX_JUSTIFICATION, MAX_SECONDS
@@ -46,7 +46,7 @@ async def decide(visit: Visit) -> web.Response:
     if said not in ("deny", "report"):
         raise Untrusted("that is no answer to give here", state="invalid_request")
     reason = members.get("reason", "").strip()[:MAX_JUSTIFICATION]
-    choice = "report" if said == "report" else "deny"
+    choice: Choice = "report" if said == "report" else "deny"
     try:
         await settle(visit.desk, view, visit.person, None, choice, reason=reason)
     except BorrowError as exc:
