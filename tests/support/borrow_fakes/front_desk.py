@@ -10,7 +10,10 @@ import asyncio
 import contextlib
 import json
 import secrets
+import tempfile
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiohttp
@@ -21,6 +24,7 @@ from borrow.approver.app import build_app
 from borrow.approver.desk import DESK
 from borrow.approver.serve import port_of, start
 from borrow.approver.settings import ApproverSettings
+from borrow.approver.store import Store
 from borrow.minter.authority import Minter
 from borrow.minter.drivers.fake import FakeDriver
 from borrow.minter.inprocess import InProcessMinter
@@ -41,11 +45,11 @@ from borrow.protocol.oauth import (
 )
 from borrow.protocol.request import AwsRole
 from borrow.protocol.strict import b64url, from_b64url
+from borrow_fakes.minting import empty_database as empty_minter
 from borrow_fakes.people import FakeDevice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
-    from pathlib import Path
 
     from aiohttp import web
     from joserfc.jwk import ECKey
@@ -303,6 +307,8 @@ class FrontDesk:
         # Answers that were sent are read before the session that reads them is closed.
         self._stack.push_async_callback(asyncio.sleep, 0.01)
         policy = load_policy(self.policy)
+        _begin_with(self.folder / "minter.db", empty_minter)
+        _begin_with(self.folder / "approver.db", _empty_approver)
         self.minter = Minter(
             self.folder / "minter.db",
             issuer=self.issuer,
@@ -399,6 +405,21 @@ class FrontDesk:
     @property
     def held(self) -> int:
         return self.waiting.count
+
+
+def _begin_with(path: Path, empty: Callable[[], bytes]) -> None:
+    """Migrating once is enough for a suite."""
+    if not path.exists():
+        path.write_bytes(empty())
+        path.chmod(0o600)
+
+
+@cache
+def _empty_approver() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "approver.db"
+        Store(path)._migrate()
+        return path.read_bytes()
 
 
 def free_port() -> int:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from borrow.protocol.durations import show_duration
 from borrow.protocol.text import shown
 
 if TYPE_CHECKING:
@@ -54,7 +53,7 @@ def _environment(statics: Statics) -> Environment:
         auto_reload=False,
     )
     made.filters.update(
-        shown=drawn, lasts=show_duration, iso=iso, clock=clock, left=left, sentence=sentence
+        shown=drawn, lasts=lasts, iso=iso, clock=clock, left=left, sentence=sentence
     )
     made.globals.update(asset=statics.address, has=statics.has)
     return made
@@ -84,6 +83,15 @@ def sentence(message: str) -> Drawn:
     """One of our error messages, which start lower-case and end without a stop."""
     text = shown(message[:1].upper() + message[1:], LONGEST)
     return Drawn(text if text.endswith((".", "?", "!", "…")) else f"{text}.")
+
+
+def lasts(seconds: int) -> str:
+    """5400 → `1 hour 30 minutes`."""
+    parts, rest = [], int(seconds)
+    for unit, size in (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1)):
+        count, rest = divmod(rest, size)
+        parts += [f"{count} {unit}{'s' if count > 1 else ''}"] if count else []
+    return " ".join(parts) or "no time"
 
 
 def left(seconds: float) -> str:
