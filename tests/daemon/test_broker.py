@@ -7,6 +7,8 @@ import calendar
 import time
 from typing import TYPE_CHECKING
 
+import pytest
+
 from borrow.daemon.front import Limits
 from borrow.protocol.errors import Refused
 from borrow_fakes.approver import role_entry
@@ -316,6 +318,22 @@ async def test_an_elastic_role_is_its_base_until_its_callers_are_lifted() -> Non
         await machine.control("POST", "/v1/return", {"role": "prod-admin"})
         again = await machine.fetch("work", bearer)
         assert again.json["RoleArn"].endswith("role/dev-read")
+
+
+@pytest.mark.parametrize(("tier", "served"), [("normal", "dev-read"), ("sensitive", "prod-read")])
+async def test_what_policy_gives_by_itself_lifts_an_elastic_role_only_if_it_is_of_a_higher_tier(
+    tier: str, served: str
+) -> None:
+    """Used in the same terminal for something else, one of the base's own tier is no elevation."""
+    async with workstation() as machine:
+        machine.fake.roles["work"] = role_entry("work", base="dev-read")
+        machine.fake.roles["dev-read"] = role_entry("dev-read", mode="auto")
+        machine.fake.roles["prod-read"] = role_entry("prod-read", mode="auto", tier=tier)
+        machine.fake.auto = True
+        bearer = await machine.bearer("work")
+        assert (await machine.fetch("prod-read", await machine.bearer("prod-read"))).status == 200
+        now = await machine.fetch("work", bearer)
+        assert now.json["RoleArn"].endswith(f"role/{served}")
 
 
 async def test_an_extension_replaces_the_grant_and_the_job_goes_on() -> None:

@@ -25,7 +25,7 @@ from borrow.daemon.cache import (
     in_contact,
 )
 from borrow.daemon.denials import Denials
-from borrow.daemon.elevation import Elevations
+from borrow.daemon.elevation import Elevations, is_lift
 from borrow.daemon.flights import Flight, FlightState
 from borrow.daemon.groups import session_key
 from borrow.daemon.minting import Minting
@@ -243,10 +243,13 @@ class Broker:
         if not facts.base:
             return group
         now = self.now()
+        known = self.catalogue.known
         lifted = [
             grant
             for grant in self.cache.live(now)
-            if grant.role != facts.base and group.same_session(grant.group)
+            if grant.role != facts.base
+            and group.same_session(grant.group)
+            and is_lift(known(grant.role), known(facts.base))
         ]
         if lifted:
             return group.for_role(max(lifted, key=lambda grant: grant.ends.wall).role)
