@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 SOURCES = Path(__file__).parent / "day"
 TRUST = Trust(("user/borrow-base",))
-STATE = ("arn:aws:s3:::tf-state", "arn:aws:s3:::tf-state/*", "arn:aws:s3:::tf-work/given")
+STATE = ("arn:aws:s3:::tf-state", "arn:aws:s3:::tf-state/*", "arn:aws:s3:::tf-work/*")
 SEED = Seed(
     roles={
         "Planner": Role(
@@ -308,6 +308,7 @@ def test_a_day_of_forty_commands(
     mine, other, side = day.terminal(), day.terminal(), day.terminal()
 
     mine.run("borrow", "nothing")
+    mine.run("pwd", "project")
     mine.run("ls", "sizes.py")
     agent = side.type("python agent.py")
     mine.run(f"{tool} plan", "Plan: ")
@@ -329,7 +330,7 @@ def test_a_day_of_forty_commands(
     apply.to_the_background()
     extend(day, mine, other)
     mine.run("jobs", "Running")
-    mine.run("aws s3 ls s3://nowhere", "NoSuchBucket", code=254)
+    mine.run("aws s3 ls s3://nowhere", "NoSuchBucket", code=255)
     given_up_while_it_waits(day, mine)
     held_with_the_lid_closed(day, mine, other, 10)
     mine.run("aws s3 cp sorted.txt s3://work/again", "upload")
@@ -350,7 +351,7 @@ def test_a_day_of_forty_commands(
     mine.run("borrow audit verify", "verif")
     mine.run("borrow return --all")
 
-    assert place.home.asks() == []
+    wait_for(lambda: not place.home.asks(), seconds=60, why="what was given up to be withdrawn")
     assert [key for key in looked(cloud).keys("tf-state") if key.endswith(".tflock")] == []
     assert looked(cloud).keys("work") == ["again", "notes", "sorted"]
     assert day.counts().commands == 40

@@ -18,6 +18,7 @@ import re
 import signal
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -139,6 +140,7 @@ class Day:
         for pid in order:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGSTOP)
+            wait_for(partial(is_still, pid), why="a process to stop")
         time.sleep(seconds)
         for pid in reversed(order):
             with contextlib.suppress(ProcessLookupError):
@@ -286,6 +288,10 @@ def fields(pid: int) -> list[str]:
 
 def state(pid: int) -> str:
     return (fields(pid) or [""])[0]
+
+
+def is_still(pid: int) -> bool:
+    return state(pid) in ("T", "Z", "")
 
 
 def parent(pid: int) -> int:
