@@ -342,9 +342,7 @@ async def test_what_one_command_runs_with_lifts_nobody_until_their_person_choose
         await machine.control("POST", "/v1/return", {"role": "prod-admin"})
         again = await machine.fetch("work", bearer)
         assert again.json["RoleArn"].endswith("role/dev-read")
-        assert (
-            await machine.fetch("prod-admin", apply)
-        ).status == 200  # a new one, for the command
+        assert (await machine.fetch("prod-admin", apply)).status == 200
         later = await machine.fetch("work", bearer)
         assert later.json["RoleArn"].endswith("role/dev-read")
 

@@ -31,11 +31,11 @@ def shown(found: dict[str, Any]) -> dict[str, str]:
 
 def conforms(solo: Home, role: str) -> tuple[int, dict[str, Any]]:
     """The report; asked again if only half a second was missed, which a busy machine may."""
-    for _ in range(4):
-        code, found = report(start(solo, role))
+    code, found = report(start(solo, role))
+    for _ in range(3):
         missed = [one["check"] for one in found["checks"] if one["outcome"] != "ok"]
-        if missed != ["the first byte comes within 0.5 s"]:
-            break
+        if missed == ["the first byte comes within 0.5 s"]:
+            code, found = report(start(solo, role))
     return code, found
 
 
