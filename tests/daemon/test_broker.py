@@ -320,20 +320,31 @@ async def test_an_elastic_role_is_its_base_until_its_callers_are_lifted() -> Non
         assert again.json["RoleArn"].endswith("role/dev-read")
 
 
-@pytest.mark.parametrize(("tier", "served"), [("normal", "dev-read"), ("sensitive", "prod-read")])
-async def test_what_policy_gives_by_itself_lifts_an_elastic_role_only_if_it_is_of_a_higher_tier(
-    tier: str, served: str
+@pytest.mark.parametrize("mode", ["auto", "peer"])
+async def test_what_one_command_runs_with_lifts_nobody_until_their_person_chooses_it(
+    mode: str,
 ) -> None:
-    """Used in the same terminal for something else, one of the base's own tier is no elevation."""
+    """A role used in the same terminal for something else is no elevation, whoever said yes."""
     async with workstation() as machine:
         machine.fake.roles["work"] = role_entry("work", base="dev-read")
         machine.fake.roles["dev-read"] = role_entry("dev-read", mode="auto")
-        machine.fake.roles["prod-read"] = role_entry("prod-read", mode="auto", tier=tier)
+        machine.fake.roles["prod-admin"] = role_entry("prod-admin", mode=mode)
         machine.fake.auto = True
-        bearer = await machine.bearer("work")
-        assert (await machine.fetch("prod-read", await machine.bearer("prod-read"))).status == 200
-        now = await machine.fetch("work", bearer)
-        assert now.json["RoleArn"].endswith(f"role/{served}")
+        bearer, apply = await machine.bearer("work"), await machine.bearer("prod-admin")
+        assert (await machine.fetch("prod-admin", apply)).status == 200
+        before = await machine.fetch("work", bearer)
+        assert before.json["RoleArn"].endswith("role/dev-read")
+        asked = len(machine.fake.asked)
+        await machine.ask({"role": "prod-admin", "wait": True})
+        lifted = await machine.fetch("work", bearer)
+        assert lifted.json["RoleArn"].endswith("role/prod-admin")
+        assert len(machine.fake.asked) == asked  # it was there: nobody was asked
+        await machine.control("POST", "/v1/return", {"role": "prod-admin"})
+        again = await machine.fetch("work", bearer)
+        assert again.json["RoleArn"].endswith("role/dev-read")
+        assert (await machine.fetch("prod-admin", apply)).status == 200
+        later = await machine.fetch("work", bearer)
+        assert later.json["RoleArn"].endswith("role/dev-read")
 
 
 async def test_an_extension_replaces_the_grant_and_the_job_goes_on() -> None:

@@ -25,7 +25,7 @@ from borrow.daemon.cache import (
     in_contact,
 )
 from borrow.daemon.denials import Denials
-from borrow.daemon.elevation import Elevations, is_lift
+from borrow.daemon.elevation import Elevations
 from borrow.daemon.flights import Flight, FlightState
 from borrow.daemon.groups import session_key
 from borrow.daemon.minting import Minting
@@ -189,7 +189,7 @@ class Broker:
         """Wait for an accepted elevation. After a no the program goes on with the base."""
         self.elevations.used(target)
         try:
-            await self._tower.join(caller, target)
+            await self._tower.join(caller, target, lifts=True)
         except Refused as exc:
             self._at_work.let_go(session_key(caller.group))
             logger.info("not elevated", extra={"role": target.role, "why": exc.state})
@@ -238,23 +238,22 @@ class Broker:
     def _target(self, group: Group, facts: RoleFacts) -> Group:
         """An elastic role stands for its base, until its callers were lifted to another role.
 
+        By their person, for this session: what one command was run with (`borrow run OTHER`, a
+        project's role for it) is not what the session's other programs run with.
         And where that role ran out under their hands: they wait for more of it, or for a no.
         """
         if not facts.base:
             return group
         now = self.now()
-        known = self.catalogue.known
         lifted = [
             grant
             for grant in self.cache.live(now)
-            if grant.role != facts.base
-            and group.same_session(grant.group)
-            and is_lift(known(grant.role), known(facts.base))
+            if grant.lifts and grant.role != facts.base and group.same_session(grant.group)
         ]
         if lifted:
             return group.for_role(max(lifted, key=lambda grant: grant.ends.wall).role)
         for flight in self.flights:
-            if flight.lifts and not flight.over and group.same_session(flight.group.id):
+            if flight.accepted and not flight.over and group.same_session(flight.group.id):
                 return group.for_role(flight.facts.name)
         wanted = self.elevations.wanted(group, now)
         return group.for_role(
@@ -302,7 +301,7 @@ class Broker:
         if extends is None:
             found = self._look(group)
             if not isinstance(found, Nothing):
-                return found.grant
+                return self._chosen(group, found.grant)
         waiting = [
             each
             for each in self.flights
@@ -318,9 +317,13 @@ class Broker:
             self.denials.forget(group.key)
             flight = await self._tower.start(caller, group, deliberate=True, extends=extends)
         flight.deliberate = True
+        flight.lifts |= extends is None or extends.lifts
         if self.elevations.accept(group, now) and group.same_session(flight.group.id):
-            flight.lifts = True
+            flight.accepted = True
         return flight
+
+    def _chosen(self, group: Group, grant: Grant) -> Grant:
+        return self.cache.lift(grant) if group.same_session(grant.group) else grant
 
     async def take_back(self, request: str) -> None:
         """End an open question because its person says so; raises Refused if there is none."""

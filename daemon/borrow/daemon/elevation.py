@@ -107,18 +107,6 @@ def lifting_role(facts: RoleFacts, actions: Iterable[str], known: Iterable[RoleF
     return min(fitting, key=_tier).name if fitting else ""
 
 
-def is_lift(held: RoleFacts | None, base: RoleFacts | None) -> bool:
-    """Whether a grant of `held` lifts an elastic role's callers above `base`.
-
-    Somebody's yes does. What policy gives by itself comes with any use of that role in the same
-    session, and is no elevation unless of a higher tier: one project's `plan` would else be what
-    another one's programs run with.
-    """
-    if held is None or held.mode != "auto":
-        return True
-    return base is not None and _tier(held) > _tier(base)
-
-
 def _tier(facts: RoleFacts) -> int:
     return _TIERS.index(facts.tier) if facts.tier in _TIERS else len(_TIERS)
 
