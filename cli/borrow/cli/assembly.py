@@ -56,6 +56,8 @@ def assemble(
     cloud: CloudSettings,
     base_keys: KeySource,
     webhooks: tuple[str, ...] = (),
+    public_url: str = "",
+    trusted_proxies: tuple[str, ...] = (),
 ) -> Parts:
     """Raises Misconfigured for a policy that does not pass, before any database is touched."""
     watched = PolicyFile(policy)
@@ -63,6 +65,8 @@ def assemble(
         issuer=issuer,
         db=folder / APPROVER_DB,
         webhooks=webhooks,
+        public_url=public_url,
+        trusted_proxies=trusted_proxies,
         admins=lambda: watched.current().admins,
         trouble=lambda: _trouble(watched),
     )
