@@ -334,7 +334,7 @@ async def test_history_shows_how_each_request_ended(
     await ann.borrow("dev-read")
     text = (await own.get("/mine")).text
     assert f"Denied by {BEA}." in text
-    assert "Approved by reads, and collected." in text
+    assert "Approved by the rule reads, and collected." in text
 
 
 async def test_the_inbox_lists_what_i_answer_first(ann: Client, bea: Visitor, own: Visitor) -> None:
