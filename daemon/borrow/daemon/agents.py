@@ -114,13 +114,16 @@ class Agents:
             return None
         if self.cleared(peer):
             return None
+        return await asyncio.shield(self._ask(peer))
+
+    def _ask(self, peer: Peer) -> asyncio.Future[Agent | None]:
         told = self._waiting.get(peer)
         if told is None:
             told = self._waiting[peer] = asyncio.get_running_loop().create_future()
         if not self._looking:
             self._spawn(self._look_at_all())
             self._looking = True
-        return await asyncio.shield(told)
+        return told
 
     async def _look_at_all(self) -> None:
         """One look for all who came meanwhile: each costs a pass over all descriptors."""
@@ -154,11 +157,10 @@ class Agents:
     def look(self, peer: Peer, then: Callable[[], None]) -> None:
         """Look at `peer` in the background, and call `then`: `cleared` may say more by then."""
 
-        async def looked() -> None:
-            await self.behind(peer)
-            then()
-
-        self._spawn(looked())
+        if self.cleared(peer):
+            asyncio.get_running_loop().call_soon(then)
+        else:
+            self._ask(peer).add_done_callback(lambda told: then())
 
     def close(self) -> None:
         self._forget()

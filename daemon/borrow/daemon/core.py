@@ -149,7 +149,7 @@ class Core:
         self.broker.cache.on_change = self.prompts.refresh
         self.links = Links(lambda: world.now().boot, world.entropy)
         self.agents = Agents(spawn)
-        self.lane = Lane(self.broker, self.bearers, self.agents, spawn, port=port)
+        self.lane = Lane(self.broker, self.bearers, self.agents, self.ticker, spawn, port=port)
         self.control = self._routes()
         self._spawn(self.poll.run(self._poll_needed))
 

@@ -20,7 +20,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, cast
 
 from borrow.daemon.census import Census, Count, holders
 
@@ -61,6 +61,16 @@ class Limits(NamedTuple):
 # What the lane says of a connection that has to be looked at first; then it is asked once more.
 LATER: Final = b""
 
+# And of a call that has to wait, which it does in the lane's care.
+HOLD: Final = b"hold"
+
+
+class Held(Protocol):
+    """A call that waits for its answer."""
+
+    def leave(self) -> None:
+        """Its client is gone."""
+
 
 class _No(NamedTuple):
     reason: str
@@ -94,7 +104,8 @@ class Door:
         self.limits = limits or Limits()
         self.hand_over = hand_over
         self.lane = lane
-        self.look: Callable[[Peer, Callable[[], None]], None] | None = None
+        self.look: Callable[[bytes, Peer, Callable[[], None]], None] | None = None
+        self.hold: Callable[[bytes, Visitor, float], Held | None] | None = None
         self._peers = peers
         self._uid = uid
         self._allow_root = allow_root
@@ -203,8 +214,10 @@ class Visitor(asyncio.Protocol):
             "_deadline",
             "_door",
             "_entered",
+            "_held",
             "_loop",
             "_looking",
+            "_since",
             "peer",
             "transport",
         ),
@@ -220,6 +233,8 @@ class Visitor(asyncio.Protocol):
         self._looking = False  # at its process; what comes meanwhile waits
         self._answered = 0.0  # when the lane last did, by the loop's clock
         self._deadline: asyncio.TimerHandle | None = None
+        self._held: Held | None = None  # the request before `_buffer`, which waits
+        self._since = self._loop.time()  # when that came
         self.peer: Peer | None = None
 
     @override
@@ -240,7 +255,9 @@ class Visitor(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
             return  # refused in connection_made; a read may have been queued already
-        if self._entered and not self._buffer:
+        if not self._buffer and self._answered:
+            self._since = self._loop.time()
+        if self._entered and not self._buffer and self._held is None:
             done = self._answer(data)
             if done is not False:
                 self._buffer = b"" if done else data
@@ -248,7 +265,7 @@ class Visitor(asyncio.Protocol):
         self._buffer += data
         most = self._door.limits.max_head
         if len(self._buffer) > most and not _is_complete(self._buffer[:most]):
-            if self._answered:
+            if self._answered and self._held is None:
                 self._hand_over()  # a later request: aiohttp's limit, and its answer
             else:
                 self._door.refuse(self.transport, "big")
@@ -258,18 +275,29 @@ class Visitor(asyncio.Protocol):
     @override
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_deadline()
+        if self._held is not None:
+            self._held.leave()
+            self._held = None
         self._door.forget(self)
 
     def _pass_on(self) -> None:
         if not self._entered or not (self._buffer and _is_complete(self._buffer)):
             return
-        if self._looking:
+        if self._looking or self._held is not None:
             return
         done = self._answer(self._buffer)
         if done:
             self._buffer = b""
         elif done is False:
             self._hand_over()
+
+    def free(self) -> None:
+        """What was held has its answer; the next request may be here already."""
+        self._held = None
+        self._answered = self._since = self._loop.time()
+        self._deadline = self._loop.call_later(KEEPALIVE, self._on_deadline)
+        if self._buffer:
+            self._loop.call_soon(self._pass_on)
 
     def _on_look(self) -> None:
         self._looking = False
@@ -295,14 +323,22 @@ class Visitor(asyncio.Protocol):
             if looked or self.peer is None or self._door.look is None:
                 return False
             self._looking = True
-            self._door.look(self.peer, self._on_look)
+            self._door.look(data, self.peer, self._on_look)
             return None
+        if answer is HOLD:
+            if self._door.hold is not None:
+                self._held = self._door.hold(data, self, self._since)
+            if self._held is not None:
+                self._stop_deadline()
+            return self._held is not None
         self._answered = self._loop.time()
         self.transport.write(answer)
         return True
 
     def _on_deadline(self) -> None:
         """The head's, or after an answer the next request's: then idle, and closed as such."""
+        if self._looking:
+            return  # its head is here; we are who is slow
         if not self._answered:
             self._door.refuse(self.transport, "slow")
             return

@@ -42,6 +42,7 @@ class Caller:
     asked: Asked
     describe: Callable[[], Awaitable[dict[str, Any]]]
     terminal: bool = False  # lines about the wait go to the group's tty
+    more: Callable[[], int] = lambda: 0  # calls that wait behind this one
 
 
 class Tower:
@@ -90,12 +91,14 @@ class Tower:
         flight = self._flights.get(group.key) or await self.start(caller, group, deliberate=False)
         flight.waiters += 1
         flight.listeners += caller.terminal
+        flight.crowds.append(caller.more)
         flight.touch()
         try:
             await flight.result()
         finally:
             flight.waiters -= 1
             flight.listeners -= caller.terminal
+            flight.crowds.remove(caller.more)
             self._after_leaving(flight)
 
     async def start(
