@@ -41,8 +41,10 @@ class _Person:
         self._folder = os.open(f"{procfs.PROC}/{pid}/fd", flags)
         self._last = ""  # the descriptor of the latest connection: the next one's, as a rule
 
-    def holds(self, link: str) -> bool:
-        return self._is(self._last, link) or any(self._is(each, link) for each in self._numbers())
+    def holds(self, link: str, *, at_once: bool = False) -> bool:
+        if self._is(self._last, link):
+            return True
+        return not at_once and any(self._is(each, link) for each in self._numbers())
 
     def links(self) -> set[str]:
         """What its descriptors point at now."""
@@ -103,7 +105,8 @@ class Agents:
         if peer is None or peer.inode in self._clear:
             return True  # without a peer the system does not tell
         link = f"socket:[{peer.inode}]"
-        if any(person.holds(link) for person in reversed(self._people)):
+        # While somebody looks anyhow, what is not found at once is left to them.
+        if any(person.holds(link, at_once=self._looking) for person in reversed(self._people)):
             self._clears(peer.inode)
             return True
         return False

@@ -141,10 +141,9 @@ class Door:
             self.refuse(visitor.transport, verdict.reason, verdict.uid)
             return
         visitor.peer = verdict
-        self._forget_closed()
-        if not self._census.running and len(self._open) < self.limits.per_process:
+        if not self._census.running and self._has_room(self.limits.per_process):
             self._admit(visitor)
-        elif len(self._open) >= self.limits.total or len(self._census) >= self.limits.waiting:
+        elif not self._has_room(self.limits.total) or len(self._census) >= self.limits.waiting:
             self.refuse(visitor.transport, "limit", self._uid)
         else:
             self._census.wait(visitor)
@@ -181,6 +180,11 @@ class Door:
         self.admitted += 1
         self._open[visitor.transport] = visitor.peer
         visitor.enter()
+
+    def _has_room(self, most: int) -> bool:
+        if len(self._open) >= most:
+            self._forget_closed()
+        return len(self._open) < most
 
     def _forget_closed(self) -> None:
         # After the hand-over nobody tells the door that a connection ended; looking costs
@@ -234,7 +238,7 @@ class Visitor(asyncio.Protocol):
         self._answered = 0.0  # when the lane last did, by the loop's clock
         self._deadline: asyncio.TimerHandle | None = None
         self._held: Held | None = None  # the request before `_buffer`, which waits
-        self._since = self._loop.time()  # when that came
+        self._since = 0.0  # when the first byte of `_buffer`, or of what is held, came
         self.peer: Peer | None = None
 
     @override
@@ -255,7 +259,7 @@ class Visitor(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
             return  # refused in connection_made; a read may have been queued already
-        if not self._buffer and self._answered:
+        if not self._buffer:
             self._since = self._loop.time()
         if self._entered and not self._buffer and self._held is None:
             done = self._answer(data)
@@ -264,7 +268,9 @@ class Visitor(asyncio.Protocol):
                 return
         self._buffer += data
         most = self._door.limits.max_head
-        if len(self._buffer) > most and not _is_complete(self._buffer[:most]):
+        if len(self._buffer) > most and (
+            self._held is not None or not _is_complete(self._buffer[:most])
+        ):
             if self._answered and self._held is None:
                 self._hand_over()  # a later request: aiohttp's limit, and its answer
             else:
@@ -294,7 +300,7 @@ class Visitor(asyncio.Protocol):
     def free(self) -> None:
         """What was held has its answer; the next request may be here already."""
         self._held = None
-        self._answered = self._since = self._loop.time()
+        self._answered = self._loop.time()
         self._deadline = self._loop.call_later(KEEPALIVE, self._on_deadline)
         if self._buffer:
             self._loop.call_soon(self._pass_on)
@@ -337,8 +343,9 @@ class Visitor(asyncio.Protocol):
 
     def _on_deadline(self) -> None:
         """The head's, or after an answer the next request's: then idle, and closed as such."""
-        if self._looking:
-            return  # its head is here; we are who is slow
+        if self._looking:  # its head is here; we are who is slow
+            self._deadline = self._loop.call_later(KEEPALIVE, self._on_deadline)
+            return
         if not self._answered:
             self._door.refuse(self.transport, "slow")
             return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from email.utils import formatdate
-from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -26,6 +25,8 @@ def chunk(data: bytes) -> bytes:
 
 
 def _head(status: int, framing: str, now: Moment) -> bytes:
+    from http import HTTPStatus
+
     from aiohttp.http import SERVER_SOFTWARE  # loaded long ago: the approver was asked through it
 
     return (
