@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Final
 
 from borrow.daemon import procfs
 from borrow.daemon.caller import holders_of_inodes, who_of
+from borrow.daemon.peer import Peer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from borrow.daemon.groups import Group
-    from borrow.daemon.peer import Peer
     from borrow.daemon.tasks import Spawn
 
 BELIEVED: Final = 5.0  # seconds; a process may become another program by exec
@@ -95,6 +95,7 @@ class Agents:
 
     def __init__(self, spawn: Spawn) -> None:
         self._spawn = spawn
+        self._loop = asyncio.get_running_loop()
         self._people: list[_Person] = []  # the latest last
         self._clear: set[int] = set()  # inodes
         self._waiting: dict[Peer, asyncio.Future[Agent | None]] = {}
@@ -110,6 +111,17 @@ class Agents:
             self._clears(peer.inode)
             return True
         return False
+
+    def count(self, inodes: Collection[int], uid: int) -> dict[int, int]:
+        """Which process holds each socket, for the door: it passes over all descriptors as well,
+        so whoever waits at the door need not be looked for again. Blocks."""
+        held = holders_of_inodes(inodes, uid)
+        found = _look_at_holders(
+            {Peer(uid, inode): pids for inode, pids in held.items() if inode not in self._clear}
+        )
+        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+            self._loop.call_soon_threadsafe(self._take_in, {}, found)
+        return {inode: pids[0] for inode, pids in held.items()}
 
     async def behind(self, peer: Peer | None) -> Agent | None:
         """The agent behind a connection; None for a person's program, or if nobody knows."""
@@ -148,7 +160,7 @@ class Agents:
     ) -> None:
         for peer, who in found.items():
             if isinstance(who, Agent):
-                if not batch[peer].done():
+                if peer in batch and not batch[peer].done():
                     batch[peer].set_result(who)
             else:
                 self._clears(peer.inode)
@@ -196,21 +208,28 @@ def _look(peers: Collection[Peer]) -> dict[Peer, Agent | _Person]:
 
 
 def _look_once(peers: Collection[Peer]) -> dict[Peer, Agent | _Person]:
-    found: dict[Peer, Agent | _Person] = {}
-    people: set[_Person] = set()
+    holders: dict[Peer, list[int]] = {}
     for uid in {peer.uid for peer in peers}:
         theirs = {peer.inode: peer for peer in peers if peer.uid == uid}
-        held: dict[int, list[Peer]] = {}
-        for inode, pids in holders_of_inodes(theirs, uid).items():
-            for pid in pids:
-                held.setdefault(pid, []).append(theirs[inode])
-        for pid in held:
-            for peer, who in _look_at(pid, held[pid]).items():
-                people |= {who} if isinstance(who, _Person) else set()
-                # Of several holders an agent counts: it may lend its socket to a child without
-                # its marks, and a person's program loses nothing but this connection's ease.
-                if peer not in found or isinstance(who, Agent):
-                    found[peer] = who
+        held = holders_of_inodes(theirs, uid)
+        holders |= {theirs[inode]: pids for inode, pids in held.items()}
+    return _look_at_holders(holders)
+
+
+def _look_at_holders(holders: dict[Peer, list[int]]) -> dict[Peer, Agent | _Person]:
+    found: dict[Peer, Agent | _Person] = {}
+    people: set[_Person] = set()
+    held: dict[int, list[Peer]] = {}
+    for peer, pids in holders.items():
+        for pid in pids:
+            held.setdefault(pid, []).append(peer)
+    for pid, theirs in held.items():
+        for peer, who in _look_at(pid, theirs).items():
+            people |= {who} if isinstance(who, _Person) else set()
+            # Of several holders an agent counts: it may lend its socket to a child without
+            # its marks, and a person's program loses nothing but this connection's ease.
+            if peer not in found or isinstance(who, Agent):
+                found[peer] = who
     for unused in people.difference(found.values()):
         unused.close()
     return found

@@ -165,6 +165,7 @@ class Daemon:
             self._door.lane = self._core.lane.answer if self._world.lane else None
             self._door.look = self._core.lane.look
             self._door.hold = self._core.lane.hold
+            self._door.count = self._core.agents.count
         return self._core
 
     async def _answer(self, call: Call) -> Answer:

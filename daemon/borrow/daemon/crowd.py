@@ -25,7 +25,6 @@ from borrow.daemon.techniques import AGAIN, DECIDE_WITHIN, PAUSE, Technique, tol
 from borrow.protocol.errors import BorrowError, Unavailable
 
 if TYPE_CHECKING:
-
     from borrow.daemon.broker import Broker
     from borrow.daemon.groups import Bearer
     from borrow.daemon.peer import Peer
@@ -35,8 +34,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Calls written to before the event loop gets a turn.
-_BATCH: Final = 64
+# Calls written to before the event loop gets a turn: a few milliseconds.
+_BATCH: Final = 256
 
 
 class Connection(Protocol):

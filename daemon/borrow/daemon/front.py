@@ -111,7 +111,10 @@ class Door:
         self._allow_root = allow_root
         self._on_reject = on_reject
         self._open: dict[asyncio.Transport, Peer | None] = {}  # admitted, oldest first
-        self._census: Census[Visitor] = Census(census, uid, self._present, self._judge)
+        self.count = census
+        self._census: Census[Visitor] = Census(
+            lambda inodes, uid: self.count(inodes, uid), uid, self._present, self._judge
+        )
 
     def __call__(self) -> Visitor:
         return Visitor(self)
