@@ -28,11 +28,11 @@ from borrow.daemon.cache import LEASES
 from borrow.daemon.crowd import Crowds
 from borrow.daemon.documents import container_document, container_end
 from borrow.daemon.flights import Asked
-from borrow.daemon.front import HOLD, LATER
 from borrow.daemon.guard import authority_of
 from borrow.daemon.heads import sized
 from borrow.daemon.techniques import Technique, technique_for
 from borrow.daemon.tower import Caller
+from borrow.daemon.visitor import HOLD, LATER
 from borrow.protocol.request import is_role_name
 
 if TYPE_CHECKING:
