@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
-from borrow.daemon.ticker import DRIBBLE, EVERY, Ticker
+from borrow.daemon.ticker import DRIBBLE, EVERY, EVERY_OF_MANY, Ticker
 
 if TYPE_CHECKING:
     from typing_extensions import override
@@ -51,6 +51,26 @@ async def test_every_held_call_gets_the_same_beats() -> None:
     ticker.close()
     assert {len(call.written) for call in calls} <= {2, 3}
     assert {chunk for call in calls for chunk in call.written} == {DRIBBLE}
+
+
+async def test_more_calls_than_many_get_the_slower_beat_and_fewer_the_quick_one_again() -> None:
+    ticker = Ticker(every=BEAT, every_of_many=60.0, many=2)
+    calls = [Held() for _ in range(3)]
+    for call in calls:
+        ticker.add(call.transport)
+    await asyncio.sleep(BEAT * 5)
+    assert {len(call.written) for call in calls} == {1}
+    ticker.close()
+    for call in calls[:2]:
+        ticker.add(call.transport)
+    async with asyncio.timeout(5):
+        while len(calls[0].written) < 4:  # noqa: ASYNC110  a list has no event to wait for
+            await asyncio.sleep(BEAT)
+    ticker.close()
+
+
+def test_a_thousand_calls_are_silent_for_less_than_the_second_that_clients_wait() -> None:
+    assert EVERY_OF_MANY <= 0.5
 
 
 async def test_it_does_not_exist_while_nothing_is_held() -> None:

@@ -25,8 +25,11 @@ from borrow.daemon.techniques import AGAIN, DECIDE_WITHIN, PAUSE, Technique, tol
 from borrow.protocol.errors import BorrowError, Unavailable
 
 if TYPE_CHECKING:
-    from borrow.daemon.broker import Broker
+    from collections.abc import Awaitable, Callable
+
+    from borrow.daemon.broker import Served
     from borrow.daemon.groups import Bearer
+    from borrow.daemon.moments import Moment
     from borrow.daemon.peer import Peer
     from borrow.daemon.tasks import Spawn
     from borrow.daemon.ticker import Ticker
@@ -38,12 +41,23 @@ logger = logging.getLogger(__name__)
 _BATCH: Final = 256
 
 
+class Broker(Protocol):
+    """What a crowd needs of the broker."""
+
+    @property
+    def now(self) -> Callable[[], Moment]: ...
+    def look(self, caller: Caller) -> Served | None: ...
+    async def fetch(self, caller: Caller) -> Served: ...
+    def keep(self, caller: Caller) -> None: ...
+
+
 class Connection(Protocol):
     """Whose the call is; `free` says that it was answered and may send the next request."""
 
-    transport: asyncio.Transport
-    peer: Peer | None
-
+    @property
+    def transport(self) -> asyncio.Transport: ...
+    @property
+    def peer(self) -> Peer | None: ...
     def free(self) -> None: ...
 
 
@@ -63,9 +77,17 @@ class Call:
 
 
 class Crowds:
-    """All held calls of the lane. `now` tells the time that heads and documents show."""
+    """All held calls of the lane. `describe` tells of the process behind a connection."""
 
-    def __init__(self, broker: Broker, ticker: Ticker, spawn: Spawn) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        ticker: Ticker,
+        spawn: Spawn,
+        *,
+        describe: Callable[[Peer | None], Awaitable[dict[str, Any]]] = describe_peer,
+    ) -> None:
+        self.describe = describe
         self.broker = broker
         self.ticker = ticker
         self.spawn = spawn
@@ -233,8 +255,8 @@ class Crowd:
         """The process behind one of the calls; another one's if that left meanwhile."""
         while self.calls:
             call = next(iter(self.calls))
-            found = await describe_peer(call.connection.peer)
+            found = await self._crowds.describe(call.connection.peer)
             if call in self.calls:
-                told = {"container": self._bearer.container} if self._bearer.container else {}
-                return found | told
+                box = self._bearer.container  # as `container` tells it
+                return found | ({"container": box} if box else {})
         return {}
