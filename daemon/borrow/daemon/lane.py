@@ -241,6 +241,8 @@ class Lane:
             return LATER
         served = self._broker.look(known.caller)
         if served is None:
+            if not self._broker.config.enrolled:
+                return None  # and aiohttp is not there yet
             return _Ready(0, known.role, bool(known.bearer.group.agent), HOLD)
         now = self._broker.now()
         answer = self._render(served, now)
