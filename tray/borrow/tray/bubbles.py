@@ -1,0 +1,133 @@
+"""Notifications over org.freedesktop.Notifications: shown, clicked, withdrawn.
+
+The body is markup, so every line is escaped. A signal counts only if it comes from the program
+that owns the name and took our notification (abuse case A55). There are two buttons, *Review…* and
+*Deny*, and neither grants.
+"""
+
+from __future__ import annotations
+
+import html
+import logging
+from typing import TYPE_CHECKING, Final
+
+from dbus_fast import Variant
+
+from borrow.protocol.errors import Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dbus_fast import Message
+
+    from borrow.tray.quiet import Bubble
+    from borrow.tray.session_bus import SessionBus
+
+logger = logging.getLogger(__name__)
+
+NAME: Final = "org.freedesktop.Notifications"
+PATH: Final = "/org/freedesktop/Notifications"
+LINES: Final = 3  # of the body; some desktops cut at four
+LINE: Final = 120  # characters
+REVIEW: Final = "review"
+DENY: Final = "deny"
+_DEFAULT: Final = "default"  # the click on the notification itself
+_LOW, _NORMAL, _CRITICAL = 0, 1, 2
+_FOR_EVER, _BY_DESKTOP = 0, -1
+_DISMISSED: Final = 2  # the reason of NotificationClosed when a person closed it
+
+
+class Bubbles:
+    """`on_action(key, action)` and `on_closed(key)` are called in the event loop."""
+
+    def __init__(
+        self,
+        bus: SessionBus,
+        *,
+        on_action: Callable[[str, str], None],
+        on_closed: Callable[[str], None],
+    ) -> None:
+        self._bus = bus
+        self._on_action = on_action
+        self._on_closed = on_closed
+        self._numbers: dict[str, int] = {}  # by key
+        self._owner = ""
+
+    async def start(self) -> None:
+        def on_owner(owner: str) -> None:
+            self._owner = owner
+            self._numbers.clear()  # a new program knows none of ours
+
+        await self._bus.watch_owner(NAME, on_owner)
+        rule = f"type='signal',interface='{NAME}',path='{PATH}'"
+        await self._bus.listen(rule, self._on_signal)
+
+    async def show(self, bubble: Bubble) -> bool:
+        """False if nothing shows notifications here."""
+        hints = {
+            "urgency": Variant("y", _CRITICAL if bubble.urgent else _NORMAL),
+            "desktop-entry": Variant("s", "borrow"),
+            "category": Variant("s", "im.received"),
+        }
+        actions = [_DEFAULT, "Review…", REVIEW, "Review…"] if bubble.request or bubble.role else []
+        actions = actions[2:] if actions else []  # desktops that draw `default` show it twice
+        if bubble.request:
+            actions += [DENY, "Deny"]
+        within = _FOR_EVER if bubble.urgent else _BY_DESKTOP
+        try:
+            (number,) = await self._bus.call(
+                NAME,
+                PATH,
+                NAME,
+                "Notify",
+                "susssasa{sv}i",
+                "Borrow",
+                self._numbers.get(bubble.key, 0),
+                "",
+                _plain(bubble.title),
+                body_of(bubble.lines),
+                actions,
+                hints,
+                within,
+            )
+            self._owner = self._owner or await self._bus.owner(NAME)  # started by that very call
+        except Unavailable as exc:
+            logger.info("no notification was shown: %s", exc.message)
+            return False
+        self._numbers[bubble.key] = int(number)
+        return True
+
+    async def withdraw(self, key: str) -> None:
+        number = self._numbers.pop(key, None)
+        if number is None:
+            return
+        try:
+            await self._bus.call(NAME, PATH, NAME, "CloseNotification", "u", number)
+        except Unavailable:
+            return  # gone already
+
+    def _on_signal(self, message: Message) -> None:
+        if message.interface != NAME or not self._owner or message.sender != self._owner:
+            return
+        match message.member, message.body:
+            case "ActionInvoked", [int(number), str(action)]:
+                if (key := self._key(number)) and action in (REVIEW, DENY, _DEFAULT):
+                    self._on_action(key, REVIEW if action == _DEFAULT else action)
+            case "NotificationClosed", [int(number), int()]:
+                if key := self._key(number):
+                    del self._numbers[key]
+                    self._on_closed(key)
+
+    def _key(self, number: int) -> str:
+        return next((key for key, each in self._numbers.items() if each == number), "")
+
+
+def body_of(lines: tuple[str, ...]) -> str:
+    """Markup that shows exactly `lines`, at most three."""
+    kept = [_plain(line) for line in lines[:LINES]]
+    return "\n".join(html.escape(line, quote=False) for line in kept)
+
+
+def _plain(line: str) -> str:
+    one = " ".join(line.split())
+    return one if len(one) <= LINE else one[: LINE - 1] + "…"
