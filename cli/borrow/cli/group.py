@@ -45,6 +45,9 @@ COMMANDS: Final[dict[str, Entry]] = {
     "approve": Entry(ANSWERING, "answering:approve", "Say yes to a request."),
     "deny": Entry(ANSWERING, "answering:deny", "Say no to a request."),
     "not-me": Entry(ANSWERING, "answering:not_me", "That was not me: stop and freeze it."),
+    "prompt": Entry(
+        ANSWERING, "desktop:prompt", "The window: answer a request, or ask for a role."
+    ),
     "setup": Entry(RUNNING, "setting_up:setup", "Set Borrow up for yourself, on this machine."),
     "join": Entry(RUNNING, "joining:join", "Join a team with an invitation."),
     "doctor": Entry(RUNNING, "doctor:doctor", "Look for what is wrong here."),
@@ -53,6 +56,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "imds": Entry(RUNNING, "imds:imds", "Serve one role as instance credentials."),
     "policy": Entry(RUNNING, "policies:policy", "Check, test and explain the policy."),
     "audit": Entry(RUNNING, "audit:audit", "Verify and export the log."),
+    "tray": Entry(RUNNING, "desktop:tray", "The icon on your desktop, with notifications."),
     "daemon": Entry(RUNNING, "daemons:daemon", "Start, stop and watch the daemon."),
     "server": Entry(RUNNING, "servers:server", "Run a team's approver."),
     "conformance": Entry(

@@ -18,8 +18,8 @@ from borrow.daemon.control import Control, Inbox, Parts, daemon_routes
 from borrow.daemon.control_answer import answer_routes
 from borrow.daemon.control_borrow import borrow_routes
 from borrow.daemon.control_elevate import elevate_routes
-from borrow.daemon.control_watch import Watchers, watch_routes
 from borrow.daemon.control_held import held_routes
+from borrow.daemon.control_watch import Watchers, watch_routes
 from borrow.daemon.csm import Denied, Listener
 from borrow.daemon.csm_clients import NAME as MONITORED
 from borrow.daemon.elevation import lifting_role

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 SIZES = (22, 44)  # pixels of the icons that panels choose from
 
 
-class Icon(_base.Icon):
+class Icon(_base.Icon):  # type: ignore[misc]  # pystray has no types
     """`icon` is the largest image; smaller ones are made from it."""
 
     HAS_DEFAULT_ACTION = True
@@ -69,7 +69,7 @@ class Icon(_base.Icon):
                 own = [group.create_task(self._end.wait()), group.create_task(bus.closed())]
                 if beside := self._options.get("beside"):
                     own.append(group.create_task(beside(bus, spawn)))
-                done, rest = await asyncio.wait(own, return_when=asyncio.FIRST_COMPLETED)
+                done, _ = await asyncio.wait(own, return_when=asyncio.FIRST_COMPLETED)
                 for task in asyncio.all_tasks() - {asyncio.current_task()} - done:
                     task.cancel()
         finally:

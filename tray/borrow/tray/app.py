@@ -22,7 +22,7 @@ from borrow.tray.picture import picture
 from borrow.tray.snapshot import Snapshot, read
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from borrow.tray.ports import Daemon, Stream
     from borrow.tray.session_bus import SessionBus
@@ -46,7 +46,7 @@ class App:
     daemon: Daemon
     windows: Windows
     show: Callable[[Any, tuple[menus.Entry, ...]], None]
-    start_daemon: Callable[[], None]  # blocking
+    start_daemon: Callable[[], object]  # blocking
     now: Callable[[], float] = time.time  # noqa: TID251  the edge that reads it
     known: Snapshot = field(default_factory=Snapshot)
     memory: quiet.Memory = field(default_factory=quiet.Memory)
@@ -62,11 +62,12 @@ class App:
     _shown: tuple[Any, ...] = ()
     _planning: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    async def run(self, bus: SessionBus, spawn: Spawn) -> None:
+    async def run(self, bus: SessionBus | None, spawn: Spawn) -> None:
         """Until the person quits."""
         self._bus, self._spawn, self._loop = bus, spawn, asyncio.get_running_loop()
-        self._bubbles = Bubbles(bus, on_action=self._on_button, on_closed=self._on_closed)
-        await self._bubbles.start()
+        if bus is not None:
+            self._bubbles = Bubbles(bus, on_action=self._on_button, on_closed=self._on_closed)
+            await self._bubbles.start()
         threading.Thread(target=self._follow, name="daemon", daemon=True).start()
         try:
             while not self._end.is_set():
@@ -142,20 +143,19 @@ class App:
         if (seen, entries) != self._shown:
             self._shown = (seen, entries)
             self.show(seen, entries)
-        async with self._planning:
-            await self._notify(now)
+        if self._bubbles is not None:
+            async with self._planning:
+                await self._notify(self._bubbles, now)
 
-    async def _notify(self, now: float) -> None:
-        assert self._bubbles is not None  # noqa: S101  set by run
+    async def _notify(self, bubbles: Bubbles, now: float) -> None:
         may_need = bool(self.known.waiting or self.known.asks or self.known.grants)
         silent = self.paused or (may_need and await self._is_locked())
         plan = quiet.plan(self.known, self.memory, now, quiet=silent)
         self.memory = plan.memory
         for key in plan.withdraw:
-            await self._bubbles.withdraw(key)
+            await bubbles.withdraw(key)
         for bubble in plan.show:
-            await self._bubbles.show(bubble)
-        self.windows.keep_only({each.request for each in self.known.waiting}, self.known.connected)
+            await bubbles.show(bubble)
 
     async def _is_locked(self) -> bool:
         """What the screen saver says; a desktop without one has no lock that we could see."""
@@ -227,18 +227,12 @@ class App:
 
     async def _complain(self, error: BorrowError) -> None:
         """What did not work is said where it was clicked; somebody faster is no failure."""
-        assert self._bubbles is not None  # noqa: S101  set by run
         logger.info("refused: %s", error.state)
         title = "Refused" if isinstance(error, Refused) else "That did not work"
         lines = tuple(part for part in (error.message, error.hint) if part)
-        await self._bubbles.show(quiet.Bubble("trouble", f"Borrow: {title.lower()}", lines))
+        if self._bubbles is not None:
+            await self._bubbles.show(quiet.Bubble("trouble", f"Borrow: {title.lower()}", lines))
 
     def _do(self, work: Any) -> None:
         assert self._spawn is not None  # noqa: S101  set by run
         self._spawn(work)
-
-
-def recent_first(roles: Sequence[str], lately: Sequence[str]) -> tuple[str, ...]:
-    """`roles` with those that were used lately in front."""
-    order = {name: place for place, name in enumerate(lately)}
-    return tuple(sorted(roles, key=lambda name: order.get(name, len(order))))

@@ -117,6 +117,8 @@ class Bubbles:
                 if key := self._key(number):
                     del self._numbers[key]
                     self._on_closed(key)
+            case _:
+                return
 
     def _key(self, number: int) -> str:
         return next((key for key, each in self._numbers.items() if each == number), "")

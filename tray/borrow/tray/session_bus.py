@@ -94,7 +94,7 @@ class SessionBus:
     async def closed(self) -> None:
         """Until the bus is gone: the desktop session is over."""
         try:
-            await self._bus.wait_for_disconnect()
+            await self._bus.wait_for_disconnect()  # type: ignore[no-untyped-call]
         except (OSError, EOFError):
             return
 
@@ -103,7 +103,7 @@ class SessionBus:
 
     def signal(self, served: Served, member: str, signature: str = "", *body: Any) -> None:
         message = Message.new_signal(served.path, served.interface, member, signature, list(body))
-        self._bus.send(message)
+        self._sent = self._bus.send(message)  # kept: a future nobody waits for
 
     async def own(self, name: str) -> None:
         await self.call(_DBUS, "/org/freedesktop/DBus", _DBUS, "RequestName", "su", name, 4)
@@ -125,9 +125,8 @@ class SessionBus:
                 answer = await self._bus.call(message)
         except (TimeoutError, OSError, EOFError) as exc:
             raise Unavailable(f"{name} does not answer", state="no_bus") from exc
-        if answer is None or answer.message_type is MessageType.ERROR:
-            why = answer.error_name if answer is not None else "no answer"
-            raise Unavailable(f"{name} refused {member}: {why}", state="no_bus")
+        if answer.message_type is MessageType.ERROR:
+            raise Unavailable(f"{name} refused {member}: {answer.error_name}", state="no_bus")
         return list(answer.body)
 
     async def owner(self, name: str) -> str:

@@ -112,7 +112,7 @@ class StatusItem:
             "AttentionIconPixmap": Variant("a(iiay)", []),
             "AttentionMovieName": Variant("s", ""),
             "ToolTip": Variant("(sa(iiay)ss)", ["", [], self._title, ""]),
-            "ItemIsMenu": Variant("b", False),  # noqa: FBT003  a D-Bus value
+            "ItemIsMenu": Variant("b", False),
             "Menu": Variant("o", MENU_PATH),
         }
 

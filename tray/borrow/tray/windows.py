@@ -30,10 +30,6 @@ class Windows:
                 stdout=subprocess.DEVNULL,
             )
 
-    def keep_only(self, waiting: set[str], sure: bool) -> None:
-        """The windows themselves see that they were answered elsewhere; here they are reaped."""
-        self._tidy()
-
     def close(self) -> None:
         for process in self._open.values():
             if process.poll() is None:
