@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from typing_extensions import override
 
+from borrow_fakes import firefox
 from borrow_fakes.chromium import INSTALL, Chromium, missing
+from borrow_fakes.firefox import Firefox
 from borrow_fakes.lab import Home, home
 from borrow_fakes.solo_mode import set_up
 from borrow_fakes.tools import need
@@ -183,3 +185,49 @@ async def test_a10_no_other_name_of_this_machine_will_do(victim: Victim, name: s
         )
     victim.unharmed(shown)
     assert status in (403, "failed")
+
+
+# -- the same of Firefox ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def fox() -> None:
+    need(firefox.missing(), firefox.INSTALL)
+
+
+async def test_a01_a02_a10_firefox_on_a_rebound_page_gets_nothing(
+    victim: Victim, fox: None
+) -> None:
+    port, before = victim.port, victim.refused()
+    stolen = f"{{headers: {{Authorization: '{victim.secret}', 'User-Agent': 'aws-sdk-go/1'}}}}"
+    put = "{method: 'PUT', headers: {'X-aws-ec2-metadata-token-ttl-seconds': '60'}}"
+    async with Firefox("evil.test") as browser:
+        seen = [await browser.go(f"http://evil.test:{port}/v1/credentials/{ROLE}")]
+        fetch = f"fetch('/v1/credentials/{ROLE}', {stolen}).then(r => r.text())"
+        seen.append(await browser.run(fetch))
+        status = await browser.run(f"fetch('/latest/api/token', {put}).then(r => r.status)")
+        seen.append(await browser.go(f"http://localhost:{port}/v1/credentials/{ROLE}"))
+    victim.unharmed(seen)
+    assert status == 403
+    assert victim.more(before, "host") >= 3
+
+
+async def test_a04_a06_a07_a08_firefox_on_a_foreign_page_gets_nothing(
+    victim: Victim, site: int, fox: None
+) -> None:
+    before = victim.refused()
+    async with Firefox("nice.test") as browser:
+        for name, script in CROSS_SITE.items():
+            await browser.go(f"http://nice.test:{site}/")
+            seen = await browser.run(
+                f"(async () => {{const D = 'http://127.0.0.1:{victim.port}';"
+                f" try {{return await {script}}} catch (e) {{return 'failed: ' + e}}}})()"
+            )
+            victim.unharmed(seen)
+            said = seen in ("opaque", "error", "sent") or str(seen).startswith("failed")
+            assert said, (name, seen)
+        link = f"location.href = 'http://127.0.0.1:{victim.port}/v1/credentials/{ROLE}'"
+        await browser.run(link)
+        await asyncio.sleep(1)
+        victim.unharmed(await browser.run("document.documentElement.innerText"))
+    assert victim.more(before, "browser") >= 5

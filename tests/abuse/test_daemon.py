@@ -12,8 +12,10 @@ import pytest
 from borrow.daemon import groups
 from borrow.daemon.front import Limits
 from borrow.daemon.peer import Unknown
+from borrow.protocol.errors import Unavailable
+from borrow.protocol.oauth import NOT_RECORDED
 from borrow_fakes.approver import role_entry
-from borrow_fakes.workstation import BOTO, Fetched, Workstation, workstation
+from borrow_fakes.workstation import BOTO, GO, Fetched, Workstation, workstation
 
 
 async def granted(machine: Workstation, role: str = "prod-admin") -> str:
@@ -97,6 +99,53 @@ async def test_a20_a_bearer_opens_its_own_role_and_no_other() -> None:
         assert questions(machine) == before
 
 
+@pytest.mark.parametrize("lane", [True, False])
+async def test_a20_a_warm_roles_bearer_opens_no_other_role(lane: bool) -> None:
+    async with workstation(lane=lane) as machine:
+        await granted(machine, "prod-admin")
+        other = await granted(machine, "prod-logs")
+        before = questions(machine)
+        small(await machine.fetch("prod-admin", other), 401, "unauthorized")
+        assert questions(machine) == before
+
+
+async def test_a20_a_bearer_dies_with_its_session() -> None:
+    async with workstation() as machine:
+        told = await machine.another_program({"role": "prod-admin"})
+        small(await machine.fetch("prod-admin", told["bearer"], within=2), 401, "unauthorized")
+        assert questions(machine) == 1  # the list of roles, asked with the bearer
+
+
+async def test_an_agent_of_the_same_session_makes_its_own_request() -> None:
+    async with workstation(alive=lambda sid, start: True) as machine:
+        machine.fake.roles["prod-admin"] = role_entry("prod-admin", share="device")
+        await granted(machine)
+        beside = await machine.another_program({"role": "prod-admin"})
+        answer = await machine.fetch("prod-admin", beside["bearer"], within=2)
+        assert answer.status == 200  # shared with a program of another session …
+        agent = await machine.another_program({"role": "prod-admin"}, session=False, CLAUDECODE="1")
+        fetch = asyncio.get_running_loop().create_task(
+            machine.fetch("prod-admin", agent["bearer"], within=5)
+        )
+        asked = await machine.fake.asked_for(2)  # … and never with an agent
+        assert asked.request.context["agent"] == "claude-code"
+        fetch.cancel()
+
+
+async def test_another_sessions_elevation_lifts_nobody_here() -> None:
+    async with workstation(alive=lambda sid, start: True) as machine:
+        machine.fake.roles |= {
+            "dev": role_entry("dev", base="base"),
+            "base": role_entry("base"),
+        }
+        machine.fake.auto = True
+        mine = await machine.bearer("dev")
+        base = (await machine.fetch("dev", mine)).json["AccessKeyId"]
+        other = (await machine.another_program({"role": "prod-admin"}))["bearer"]
+        assert (await machine.fetch("prod-admin", other)).status == 200
+        assert (await machine.fetch("dev", mine, within=2)).json["AccessKeyId"] == base
+
+
 async def test_a20_two_authorization_headers_are_none() -> None:
     async with workstation() as machine:
         bearer = await granted(machine)
@@ -104,25 +153,26 @@ async def test_a20_two_authorization_headers_are_none() -> None:
         assert (await machine.fetch("prod-admin", bearer, extra, BOTO)).status in (400, 401)
 
 
-@pytest.mark.parametrize(("lane", "looks"), [(True, 2), (False, 1)])
-async def test_a20_bearers_are_compared_in_constant_time(
-    monkeypatch: pytest.MonkeyPatch, lane: bool, looks: int
+@pytest.mark.parametrize("lane", [True, False])
+async def test_a20_bearers_are_compared_by_hash_and_in_constant_time(
+    monkeypatch: pytest.MonkeyPatch, lane: bool
 ) -> None:
-    compared: list[int] = []
+    """Found by a hash that nobody can steer; and a wrong one costs the comparison all the same."""
+    compared: list[tuple[int, int]] = []
 
     class Counting:
         @staticmethod
         def compare_digest(one: str, other: str) -> bool:
-            compared.append(len(one))
+            compared.append((len(one), len(other)))
             return hmac.compare_digest(one, other)
 
     monkeypatch.setattr(groups, "hmac", Counting)
     async with workstation(lane=lane) as machine:
-        for _ in range(3):
-            await machine.bearer()
-        await machine.fetch("prod-admin", "wrong")
-    # Every one of them, by digest; the lane looks once, and who refuses looks for itself.
-    assert compared == [64, 64, 64] * looks
+        right = await machine.bearer()
+        for bearer in ("wrong", "x" * 43, right):
+            compared.clear()
+            await machine.fetch("dev-read", bearer)
+            assert set(compared) == {(64, 64)}
 
 
 async def test_a20_bearers_are_kept_as_hashes_only() -> None:
@@ -182,6 +232,58 @@ async def test_a70_the_lease_also_runs_while_the_machine_sleeps() -> None:
         await asyncio.sleep(0.6)
         assert not held.done()
         held.cancel()
+
+
+async def test_a70_without_contact_nothing_sensitive_is_minted_either() -> None:
+    """A partition of the events path alone: what could be minted must not be."""
+    async with workstation() as machine:
+        machine.fake.roles["prod-admin"] = role_entry("prod-admin", tier="sensitive")
+        machine.fake.credential_seconds = 900
+        bearer = await granted(machine)
+        machine.fake.hold_events = True
+        machine.shift.both(901)  # the credential is over, the grant is not
+        before = machine.fake.calls["exchange"]
+        held = asyncio.get_running_loop().create_task(machine.fetch("prod-admin", bearer))
+        await asyncio.sleep(0.8)
+        assert not held.done()
+        assert machine.fake.calls["exchange"] == before
+        machine.fake.hold_events = False
+        held.cancel()
+
+
+async def test_a68_what_could_not_be_recorded_is_a_503_and_no_credential() -> None:
+    """The minter could not write its log first: that is told, and not tried again and again."""
+    async with workstation() as machine:
+        machine.fake.mint_error = Unavailable("the log cannot be written", state=NOT_RECORDED)
+        machine.fake.auto = True
+        bearer = await machine.bearer()
+        answer = await machine.fetch("prod-admin", bearer, GO, within=3)
+        assert answer.status == 503
+        assert "AccessKeyId" not in answer.json
+        assert (await machine.fetch("prod-admin", bearer, GO, within=3)).status == 503
+        assert machine.fake.calls["exchange"] == 1  # remembered: the retries are not passed on
+
+
+async def test_a71_an_approval_that_arrives_after_the_revocation_is_ignored() -> None:
+    """The yes is on its way while its grant is revoked; it comes late, and then once more."""
+    async with workstation() as machine:
+        bearer = await granted(machine, "prod-logs")  # keeps the events poll open
+        bearer = await machine.bearer()
+        fetch = asyncio.get_running_loop().create_task(machine.fetch("prod-admin", bearer))
+        asked = await machine.fake.asked_for(2)
+        machine.fake.hold_answers = True
+        grant = await machine.fake.approve(asked)
+        await machine.fake.acknowledged(await machine.fake.revoke(grant))
+        grant.state = "active"  # the late answer, of an approver that has not heard of it
+        machine.fake.hold_answers = False
+        await machine.fake.wake()
+        assert (await fetch).status != 200
+        for _ in range(2):  # and any later one of the same grant
+            again = await machine.fetch("prod-admin", bearer, within=2)
+            assert again.status == 403
+        assert grant.mints == 0
+        status = await machine.control("GET", "/v1/status")
+        assert grant.id not in [each["grant"] for each in status["grants"]]
 
 
 async def test_a72_no_serve_starts_after_a_revocation_was_acknowledged() -> None:

@@ -15,6 +15,8 @@ from borrow.cli.awsconfig import (
     CREDENTIAL_KEYS,
     carry_over,
     default_keys,
+    of_user,
+    parse,
     read,
     user_files,
     write,
@@ -143,15 +145,27 @@ def test_copies_are_private_named_by_content_and_written_once(tmp_path: Path) ->
     (home / ".aws/config").write_text(CONFIG)
     (home / ".aws/credentials").write_text(CREDENTIALS)
     before = {path: path.read_bytes() for path in home.rglob("*") if path.is_file()}
-    first = write(run, {}, home)
-    again = write(run, {}, home)
-    assert first == again
-    assert first.has_region
-    for path in (first.config, first.credentials):
+    text = of_user({}, home).text()
+    first = write(run, text)
+    assert write(run, text) == first
+    for path in first:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert b"CANARY" not in path.read_bytes()
     assert len(list(run.iterdir())) == 2
     assert {path: path.read_bytes() for path in before} == before  # ~/.aws is never touched
+
+
+def test_another_profiles_region_is_not_given_to_the_one_in_use() -> None:
+    text = "[default]\nregion = eu-west-1\n[profile bare]\noutput = json\n"
+    assert parse(text, "", "bare").default.value("region") == ""
+    assert parse(text, "").default.value("region") == "eu-west-1"
+
+
+def test_what_a_profile_wanted_is_known_and_not_written() -> None:
+    config = parse("[profile p]\nrole_arn = arn:x ; prod\nborrow_role = dev-read\n", "")
+    assert config.profiles["p"].ways == {"role_arn": "arn:x", "borrow_role": "dev-read"}
+    assert "arn:x" not in config.text()
+    assert "[profile p]\ncredential_process = /x y\n" in config.text(processes={"p": "/x y"})
 
 
 def test_the_users_own_choice_of_files_is_followed(tmp_path: Path) -> None:

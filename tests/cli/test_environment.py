@@ -22,13 +22,14 @@ from borrow.protocol.errors import Misconfigured
 LEASE = Lease("dev-read", "http://127.0.0.1:4321/v1/credentials/dev-read", "t0ken", "eu-west-1")
 
 
-def changed(before: dict[str, str], *, has_region: bool = False) -> Change:
+def changed(before: dict[str, str], *, agent: str = "") -> Change:
     return borrowed(
         before,
         LEASE,
         config_file="/r/config",
         credentials_file="/r/credentials",
-        has_region=has_region,
+        regions={"AWS_REGION": "eu-west-1"},
+        agent=agent,
     )
 
 
@@ -59,20 +60,19 @@ def test_the_endpoint_and_its_companions_are_set() -> None:
     assert put["AWS_SHARED_CREDENTIALS_FILE"] == "/r/credentials"
 
 
-def test_the_roles_region_fills_a_gap_and_never_replaces_a_choice() -> None:
+def test_regions_are_set_and_an_agent_is_told_to_its_children() -> None:
     assert changed({}).put["AWS_REGION"] == "eu-west-1"
-    chosen = {"AWS_DEFAULT_REGION": "us-east-2"}
-    assert "AWS_REGION" not in changed(chosen).put
-    assert "AWS_REGION" not in changed({}, has_region=True).put
+    assert "AI_AGENT" not in changed({}).put
+    assert changed({}, agent="helper").put["AI_AGENT"] == "helper"
 
 
 @pytest.mark.parametrize(
     ("given", "joined"),
     [
-        ({}, "127.0.0.1"),
-        ({"NO_PROXY": "a.example"}, "a.example,127.0.0.1"),
-        ({"no_proxy": "b.example", "NO_PROXY": "a.example"}, "b.example,127.0.0.1"),
-        ({"NO_PROXY": "127.0.0.1"}, "127.0.0.1"),
+        ({}, "127.0.0.1,localhost"),
+        ({"NO_PROXY": "a.example"}, "a.example,127.0.0.1,localhost"),
+        ({"no_proxy": "b.example", "NO_PROXY": "a.example"}, "b.example,127.0.0.1,localhost"),
+        ({"NO_PROXY": "127.0.0.1"}, "127.0.0.1,localhost"),
         ({"NO_PROXY": "*"}, "*"),
     ],
 )
@@ -105,10 +105,10 @@ def test_each_shell_is_told_in_its_own_words() -> None:
     assert "set -e AWS_PROFILE" in fish
     assert f"set -gx AWS_CONTAINER_CREDENTIALS_FULL_URI '{LEASE.url}'" in fish
     pwsh = script(changed({"no_proxy": "it's"}), "pwsh", {})
-    assert "$Env:NO_PROXY = 'it''s,127.0.0.1'" in pwsh
+    assert "$Env:NO_PROXY = 'it''s,127.0.0.1,localhost'" in pwsh
     for mark in "\u2018\u2019\u201a\u201b":  # typographic ones end a text there too
         pwsh = script(changed({"no_proxy": f"a{mark}; calc; {mark}"}), "pwsh", {})
-        assert f"$Env:NO_PROXY = 'a{mark * 2}; calc; {mark * 2},127.0.0.1'" in pwsh
+        assert f"$Env:NO_PROXY = 'a{mark * 2}; calc; {mark * 2},127.0.0.1,localhost'" in pwsh
 
 
 def test_a_value_with_a_line_break_is_refused_not_run() -> None:

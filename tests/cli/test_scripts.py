@@ -111,9 +111,9 @@ def test_run_keeps_profiles_and_settings_of_the_users_configuration(solo: Home) 
     finally:
         (aws / "config").unlink()
     with open(env["AWS_CONFIG_FILE"], encoding="utf-8") as file:  # noqa: PTH123  a path in a variable
-        assert "[profile prod]\nregion = eu-north-1\n" in (text := file.read())
+        assert "region = eu-north-1\n" in (text := file.read()).partition("[profile prod]\n")[2]
     assert "role_arn" not in text
-    assert "AWS_REGION" not in env  # the profile's own region became the default's
+    assert env["AWS_REGION"] == "eu-north-1"  # before the role's own
 
 
 def test_a_borrowed_sdk_gets_its_credentials(solo: Home) -> None:
@@ -332,7 +332,7 @@ def test_a_credential_process_profile_gets_a_document(solo: Home) -> None:
 
 
 def test_doctor_finds_nothing_wrong_and_sees_what_would_win(solo: Home) -> None:
-    fine = told(solo.borrow("doctor", "--json", env={"AWS_REGION": "eu-west-1"}))
+    fine = told(solo.borrow("doctor", "--json", env={"AWS_DEFAULT_REGION": "eu-west-1"}))
     assert fine["ok"], fine
     assert [f for f in fine["findings"] if f["level"] != "ok"] == []
     odd = solo.borrow(
@@ -342,6 +342,7 @@ def test_doctor_finds_nothing_wrong_and_sees_what_would_win(solo: Home) -> None:
         "env_wins",
         "proxy",
         "no_region",
+        "profile_missing",
     }
 
 

@@ -67,6 +67,11 @@ def test_a_device_grant_is_shared_but_never_with_an_agent() -> None:
     assert cache.look("r", "r:2:2", NOW, None, may_share=False) == Nothing()
 
 
+def test_a_grant_at_its_end_is_nothing_so_that_nobody_tries_to_mint_with_it() -> None:
+    cache = filled(a_grant(seconds=3600))
+    assert cache.look("r", "r:1:1", later(3600), None) == Nothing()
+
+
 @pytest.mark.parametrize("clock", ["wall", "boot"])
 def test_the_earlier_of_both_clocks_ends_a_credential(clock: str) -> None:
     cache = filled(a_grant(seconds=7200))

@@ -307,7 +307,7 @@ def test_an_empty_flag_is_no_flag(monkeypatch: pytest.MonkeyPatch) -> None:
     with running(env={"CLAUDECODE": "", "AI_AGENT": ""}) as child:
         environment = procfs.read(f"/proc/{child.pid}/environ")
         assert b"CLAUDECODE=" in environment
-        assert caller._agent([child.pid]) == ""
+        assert caller._flagged(child.pid) == ""
 
 
 @pytest.mark.parametrize(

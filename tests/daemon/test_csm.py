@@ -10,7 +10,6 @@ import pty
 import select
 import socket
 import stat
-import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +20,11 @@ from borrow.daemon.csm_clients import NAME
 from borrow.daemon.peer import Unknown
 from borrow.daemon.world import draw as system_draw
 from borrow.daemon.world import say as system_say
+from borrow.daemon.world import system_moment
 from borrow.protocol.errors import Untrusted
 from borrow_fakes.approver import role_entry
 from borrow_fakes.edge import OTHER, need_two_users, run_as
-from borrow_fakes.workstation import Workstation, workstation
+from borrow_fakes.workstation import PROGRAM, Workstation, workstation
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -117,10 +117,11 @@ def sending(monitor: dict[str, Any]) -> Iterator[Callable[[bytes], None]]:
 
 
 async def counted(machine: Workstation, name: str, least: int = 1) -> dict[str, int]:
+    """Until so many datagrams came to this end; "" is any."""
     async with asyncio.timeout(5):
         while True:
             counts: dict[str, int] = (await machine.control("GET", "/v1/status"))["csm"]
-            if counts.get(name, 0) >= least:
+            if (counts.get(name, 0) if name else sum(counts.values())) >= least:
                 return counts
             await asyncio.sleep(0.02)
 
@@ -176,37 +177,11 @@ async def test_a_key_whose_time_is_over_names_nobody() -> None:
 
 async def test_a_key_that_another_session_was_handed_is_not_this_ones() -> None:
     async with monitored() as (machine, _, monitor):
-        assert machine.started is not None
-        other = await asyncio.to_thread(in_own_session, str(machine.started.control))
+        other = await machine.another_program({"role": "dev", "run": 1})
         with sending(monitor) as send:
-            send(own(monitor | {"ClientId": other}))
+            send(own(monitor | {"ClientId": other["csm"]["AWS_CSM_CLIENT_ID"]}))
             await counted(machine, "unknown")
         assert await offers(machine) == []
-
-
-def in_own_session(control: str) -> str:
-    """The client id of a program of another terminal session."""
-    done = subprocess.run(
-        [sys.executable, "-I", "-c", CLIENT, control],
-        capture_output=True, text=True, check=True, timeout=10, start_new_session=True,
-    )  # fmt: skip
-    return str(json.loads(done.stdout)["csm"]["AWS_CSM_CLIENT_ID"])
-
-
-CLIENT = """
-import json, socket, sys
-body = json.dumps({"role": "dev", "run": 1}).encode()
-line = socket.socket(socket.AF_UNIX)
-line.connect(sys.argv[1])
-head = f"POST /v1/bearers HTTP/1.1\\r\\nHost: borrow\\r\\nContent-Length: {len(body)}\\r\\n\\r\\n"
-line.sendall(head.encode() + body)
-answer = b""
-while piece := line.recv(65536):
-    answer += piece
-print(answer.partition(b"\\r\\n\\r\\n")[2].decode(), flush=True)
-if len(sys.argv) > 2:
-    sys.stdin.readline()
-"""
 
 
 async def test_denied_under_the_elevated_role_itself_offers_nothing() -> None:
@@ -289,10 +264,13 @@ async def test_a76_a_flood_is_counted_and_neither_asks_nor_stops_the_service() -
 
 
 async def test_a76_a_flood_from_one_socket_does_not_drown_another() -> None:
-    async with monitored() as (machine, _, monitor):
+    at = system_moment()  # and no moment passes in which there would be room again
+    async with monitored(now=lambda: at) as (machine, _, monitor):
         with sending(monitor) as flood, sending(monitor) as send:
-            for _ in range(200):
-                flood(b"{")
+            for more in range(1, 5):
+                for _ in range(100):  # no more than the kernel keeps for a busy daemon
+                    flood(b"{")
+                await counted(machine, "", 100 * more)
             send(own(monitor))
             await counted(machine, "denied")
         assert [role for role, _ in await offers(machine)] == ["high"]
@@ -338,10 +316,42 @@ async def test_an_accepted_offer_holds_the_next_fetch_and_lifts_it() -> None:
         assert machine.fake.calls["exchange"] == 2  # not the base credential again
 
 
+async def test_an_offer_alone_lifts_no_fetch() -> None:
+    async with monitored() as (machine, bearer, monitor):
+        with sending(monitor) as send:
+            send(own(monitor))
+            await counted(machine, "denied")
+        answer = await machine.fetch("dev", bearer, within=2)
+        assert answer.json["AccessKeyId"] == monitor["AccessKey"]
+        assert machine.fake.calls["/bc-authorize"] == 1
+
+
+async def test_an_offer_that_ended_is_not_accepted_any_more() -> None:
+    async with monitored() as (machine, bearer, monitor):
+        with sending(monitor) as send:
+            send(own(monitor))
+            await counted(machine, "denied")
+        machine.shift.both(61)
+        await machine.control("POST", "/v1/ask", {"role": "high", "wait": False})
+        answer = await machine.fetch("dev", bearer, within=2)
+        assert answer.json["AccessKeyId"] == monitor["AccessKey"]
+
+
+async def test_asking_for_another_role_accepts_no_offer() -> None:
+    async with monitored() as (machine, bearer, monitor):
+        with sending(monitor) as send:
+            send(own(monitor))
+            await counted(machine, "denied")
+        await machine.control("POST", "/v1/ask", {"role": "prod-logs", "wait": False})
+        answer = await machine.fetch("dev", bearer, within=2)
+        assert answer.json["AccessKeyId"] == monitor["AccessKey"]
+
+
 async def test_an_ask_without_an_offer_holds_nothing() -> None:
     async with monitored() as (machine, bearer, monitor):
         await machine.control("POST", "/v1/ask", {"role": "high", "wait": False})
-        assert await fetched(machine, bearer) == monitor["AccessKey"]
+        answer = await machine.fetch("dev", bearer, within=2)
+        assert answer.json["AccessKeyId"] == monitor["AccessKey"]
 
 
 # -- over a restart --------------------------------------------------------------------------------
@@ -375,6 +385,16 @@ async def test_when_the_programs_are_over_their_port_is_given_up() -> None:
                 await asyncio.sleep(0.02)
         told = await machine.control("POST", "/v1/bearers", {"role": "dev", "run": 1})
         assert int(told["csm"]["AWS_CSM_PORT"]) > 0
+
+
+async def test_nobody_shares_the_port_that_session_tokens_are_sent_to() -> None:
+    async with monitored() as (_, _, monitor):
+        for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
+            for address in ("127.0.0.1", "0.0.0.0"):
+                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as squatter:
+                    squatter.setsockopt(socket.SOL_SOCKET, option, 1)
+                    with pytest.raises(OSError, match="in use"):
+                        squatter.bind((address, int(monitor["AWS_CSM_PORT"])))
 
 
 def _is_free(port: int) -> bool:
@@ -415,9 +435,10 @@ async def at_a_terminal(machine: Workstation) -> AsyncIterator[tuple[int, dict[s
     """The reading end of a pty, and what a program that lives in it was told by the daemon."""
     assert machine.started is not None
     controller, terminal = pty.openpty()
-    code = "import os; os.setsid(); os.close(os.open(os.ttyname(0), os.O_RDWR))" + CLIENT
+    code = "import os; os.setsid(); os.close(os.open(os.ttyname(0), os.O_RDWR))" + PROGRAM
+    order = (str(machine.started.control), json.dumps({"role": "dev", "run": 1}), "stay")
     child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-I", "-c", code, str(machine.started.control), "stay"),
+        *(sys.executable, "-I", "-c", code, *order),
         stdin=terminal,
         stdout=asyncio.subprocess.PIPE,
     )

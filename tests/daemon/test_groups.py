@@ -32,6 +32,16 @@ def test_a_group_is_a_role_in_a_session_and_an_agent_is_one_of_its_own() -> None
     assert not Group("work").same_session("imds")
 
 
+def test_the_holders_of_a_grant_are_named_by_its_groups_id() -> None:
+    agent = Group("prod", 10, 20, agent="claude-code")
+    for group in (ANNS, agent):
+        found = Group.named("prod", group.id)
+        assert found == Group("prod", 10, 20, agent=group.agent)
+        assert found.id == group.id
+    for odd in ("imds", "", "prod:10", "prod:x:20"):
+        assert Group.named("prod", odd) == Group("prod")
+
+
 async def test_a_bearer_is_known_with_its_reason_also_after_a_restart(tmp_path: Path) -> None:
     token = make(tmp_path).issue(ANNS, reason="restore", ticket="T-1", seconds=60)
     found = await make(tmp_path).find(token)

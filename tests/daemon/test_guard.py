@@ -102,7 +102,7 @@ async def test_a_missing_route_is_guarded_and_answers_in_the_same_shape() -> Non
         assert (missing.status, missing.body) == (404, b'{"error": "not_found"}')
         foreign = await edge.get("Origin: https://evil.example.com", target="/no/such/route")
         assert (foreign.status, foreign.error) == (403, "browser")
-        assert edge.rejected == ["browser"]
+        assert edge.rejected == ["not_found", "browser"]
 
 
 async def test_a_known_route_with_another_method_answers_in_the_same_shape() -> None:

@@ -5,14 +5,6 @@ from __future__ import annotations
 from borrow_fakes.workstation import Workstation, workstation
 
 
-async def granted(machine: Workstation) -> str:
-    bearer = await machine.bearer()
-    machine.fake.auto = True
-    assert (await machine.fetch("prod-admin", bearer)).status == 200
-    machine.fake.auto = False
-    return bearer
-
-
 async def held(machine: Workstation) -> tuple[list[str], bool]:
     """The roles, those marked that outlived a daemon, and whether that is all."""
     told = await machine.control("GET", "/v1/held")
@@ -22,7 +14,7 @@ async def held(machine: Workstation) -> tuple[list[str], bool]:
 
 async def test_a_grant_that_outlived_the_daemon_is_held_and_resumed_by_its_next_call() -> None:
     async with workstation() as machine:
-        bearer = await granted(machine)
+        bearer = await machine.granted()
         assert await held(machine) == (["prod-admin"], True)
         await machine.end()
         await machine.start()
@@ -34,7 +26,7 @@ async def test_a_grant_that_outlived_the_daemon_is_held_and_resumed_by_its_next_
 
 async def test_what_was_given_back_is_not_held_although_the_approver_was_not_told_yet() -> None:
     async with workstation() as machine:
-        await granted(machine)
+        await machine.granted()
         machine.fake.down = True
         await machine.control("POST", "/v1/return", {"role": "prod-admin"})
         machine.fake.down = False
@@ -43,7 +35,7 @@ async def test_what_was_given_back_is_not_held_although_the_approver_was_not_tol
 
 async def test_without_the_approver_the_answer_says_that_it_is_not_whole() -> None:
     async with workstation() as machine:
-        await granted(machine)
+        await machine.granted()
         await machine.end()
         machine.fake.down = True
         await machine.start()
@@ -52,7 +44,7 @@ async def test_without_the_approver_the_answer_says_that_it_is_not_whole() -> No
 
 async def test_another_devices_grants_are_neither_held_here_nor_given_back() -> None:
     async with workstation() as machine:
-        await granted(machine)
+        await machine.granted()
         await machine.end()
         machine.fake.this_device = False
         await machine.start()

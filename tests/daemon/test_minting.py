@@ -89,3 +89,11 @@ async def test_a_grant_that_ended_meanwhile_is_not_minted_from() -> None:
     with pytest.raises(Refused):
         await minting(approver, cache).mint(GRANT)
     assert approver.seen == ["first"]
+
+
+def test_what_is_forgotten_is_a_change_that_ends_kept_answers() -> None:
+    cache = Cache()
+    cache.open(GRANT, NOW)
+    before = cache.epoch
+    cache.forget(GRANT.grant_id)
+    assert cache.epoch > before

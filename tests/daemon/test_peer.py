@@ -2,12 +2,14 @@
 
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
-from borrow.daemon.peer import Address, SockDiag, UnixPeer, Unknown, unix_peer
+from borrow.daemon.peer import Address, SockDiag, UnixPeer, Unknown, system_peers, unix_peer
 from borrow_fakes.tools import need
 
 
@@ -133,6 +135,29 @@ def test_many_questions_in_a_row_get_their_own_answers(kernel: SockDiag) -> None
                 peer = kernel.lookup(*ends(accepted))
                 assert peer is not None
                 assert peer.inode == os.fstat(client.fileno()).st_ino
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="of Linux")
+def test_on_linux_the_daemon_does_ask_the_kernel() -> None:
+    """A mistake in the adapter must not pass for a system that has none: all would be let in."""
+    source = system_peers()
+    assert source.gives_uid
+    source.close()
+
+
+def test_where_linux_does_not_tell_who_connects_the_daemon_does_not_start() -> None:
+    code = """
+import resource, sys
+from borrow.daemon.peer import system_peers
+from borrow.protocol.errors import Misconfigured
+resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))  # no socket can be opened
+try:
+    system_peers()
+except Misconfigured as exc:
+    print(exc.message)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("the kernel does not say who connects (sock_diag: ")
 
 
 def test_a_system_without_an_adapter_says_that_it_cannot_tell() -> None:

@@ -1,13 +1,17 @@
 """The one port of the daemon."""
 
+import asyncio
 import contextlib
 import os
 import socket
+import subprocess
 
 import pytest
 
-from borrow.daemon.ports import Holder, choose_port, holder_of
+from borrow.daemon.ports import BACKLOG, Holder, choose_port, holder_of
 from borrow.protocol.errors import Misconfigured
+from borrow_fakes.tools import lacking, need
+from borrow_fakes.workstation import workstation
 
 
 def test_the_first_start_finds_a_port_that_client_sockets_do_not_use() -> None:
@@ -86,3 +90,17 @@ def test_a_free_port_has_no_holder() -> None:
     with contextlib.closing(choose_port(None)) as held:
         assert holder_of(held.number) == Holder(os.getuid(), os.getpid())
     assert holder_of(held.number) is None
+
+
+async def test_a_crowd_finds_place_in_the_queue_of_the_endpoint() -> None:
+    """The loop listens once more, with a queue of its own; what is dropped comes seconds later."""
+    need(lacking("ss"), "apt-get install --no-install-recommends iproute2")
+    async with workstation() as machine:
+        shown = await asyncio.to_thread(_listening, machine.port)
+    queues = {int(line.split()[2]) for line in shown.splitlines()}
+    assert queues == {min(BACKLOG, socket.SOMAXCONN)}
+
+
+def _listening(port: int) -> str:
+    command = ["ss", "-ltnH", f"sport = :{port}"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout

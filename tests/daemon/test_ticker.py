@@ -1,9 +1,18 @@
 """The rhythm of held calls."""
 
 import asyncio
-from typing import cast
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, cast
 
 from borrow.daemon.ticker import DRIBBLE, EVERY, Ticker
+
+if TYPE_CHECKING:
+    from typing_extensions import override
+else:
+
+    def override(method):  # `typing` has its own from Python 3.12
+        return method
+
 
 BEAT = 0.02
 
@@ -112,10 +121,56 @@ async def test_removing_a_stranger_is_fine() -> None:
     ticker.close()
 
 
-async def test_the_rhythm_does_not_drift_with_the_work() -> None:
-    ticker, call = Ticker(every=BEAT), Held()
+class Clockwork:
+    """An event loop's timers, in virtual time: whoever works moves the clock."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.due: tuple[float, Callable[..., object], tuple[Any, ...]] | None = None
+
+    def time(self) -> float:
+        return self.now
+
+    def call_at(self, when: float, callback: Callable[..., object], *args: Any) -> asyncio.Handle:
+        self.due = (when, callback, args)
+        return cast("asyncio.Handle", self)
+
+    def call_later(
+        self, delay: float, callback: Callable[..., object], *args: Any
+    ) -> asyncio.Handle:
+        return self.call_at(self.now + delay, callback, *args)
+
+    def call_soon(self, callback: Callable[..., object], *args: Any) -> asyncio.Handle:
+        return self.call_at(self.now, callback, *args)
+
+    def run_one(self) -> float:
+        """Jump to what is due and do it; when that was."""
+        assert self.due is not None
+        when, callback, args = self.due
+        self.now = max(self.now, when)
+        began = self.now
+        callback(*args)
+        return began
+
+
+class Slow(Held):
+    """A transport whose every write takes a while."""
+
+    def __init__(self, clockwork: Clockwork) -> None:
+        super().__init__()
+        self.clockwork = clockwork
+
+    @override
+    def write(self, data: bytes) -> None:
+        super().write(data)
+        self.clockwork.now += BEAT / 4
+
+
+def test_the_rhythm_does_not_drift_with_the_work() -> None:
+    clockwork = Clockwork()
+    ticker, call = Ticker(every=BEAT, loop=lambda: clockwork), Slow(clockwork)
     ticker.add(call.transport)
     ticker.add(call.transport)  # twice is once
-    await asyncio.sleep(BEAT * 10.5)
-    ticker.close()
-    assert 8 <= len(call.written) <= 10
+    beats = [clockwork.run_one() for _ in range(10)]
+    assert [round(at - 100.0, 6) for at in beats] == [round(BEAT * n, 6) for n in range(1, 11)]
+    assert len(call.written) == 10

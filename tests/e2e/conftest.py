@@ -25,7 +25,7 @@ TRUST = Trust(("user/borrow-base",))
 SEED = Seed(
     roles={
         "Reader": Role(("s3:GetObject", "s3:ListBucket"), trust=TRUST),
-        "Admin": Role(("s3:*",), trust=TRUST),
+        "Admin": Role(("s3:*", "sts:AssumeRole"), trust=TRUST),
         # What a profile with `credential_source` assumes by itself, with what it was lent.
         "Next": Role(("s3:GetObject",), trust=Trust(("role/Admin",))),
     },
@@ -101,6 +101,19 @@ approve = {{ mode = "self", factor = ["consent"] }}
 
 @pytest.fixture(scope="session")
 def cloud() -> Iterator[StandInProcess]:
+    with stand_in() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def own_cloud() -> Iterator[StandInProcess]:
+    """One that no other module's workstation calls: what its trail shows is this module's."""
+    with stand_in() as running:
+        yield running
+
+
+@contextlib.contextmanager
+def stand_in() -> Iterator[StandInProcess]:
     try:
         running = StandInProcess(SEED).start()
     except Misconfigured as missing:

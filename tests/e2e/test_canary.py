@@ -60,6 +60,7 @@ def boom(number, frame):
         signal.signal(number, signal.SIG_IGN)
         raise RuntimeError("text-of-a-" + "crash-8fe1")
 signal.signal(signal.SIGUSR1, boom)
+sys.modules["uvloop"] = None  # asyncio's own loop tells much more when it debugs
 from borrow.cli.solo import main
 sys.exit(main())
 """

@@ -46,6 +46,12 @@ approve = {{ mode = "self", factor = ["consent"] }}
 """
 
 
+@pytest.fixture(scope="module")
+def cloud(own_cloud: StandInProcess) -> StandInProcess:
+    """Our own: the oracle reads its whole trail, and its answers are delayed."""
+    return own_cloud
+
+
 class Oracle:
     """What must be true of everything since it was made, whatever was killed."""
 

@@ -155,6 +155,20 @@ def test_an_equal_request_joins_the_pending_one(house: MinterHouse, ann: FakeDev
     assert house.kinds()[-1] == "request.join"
 
 
+def test_a_request_at_a_grants_very_end_is_a_question_of_its_own(
+    house: MinterHouse, ann: FakeDevice
+) -> None:
+    grant = house.granted(ann)
+    house.clock.advance(grant.expires_at - house.clock() - 2.1)
+    assert house.ask(ann, "click").joined
+    house.clock.advance(0.2)
+    fresh = house.ask(ann, "click")
+    assert not fresh.joined
+    assert fresh.view.state == "pending"
+    assert house.minter.grant(grant.grant_id).state == "active"  # it ends by itself
+    assert house.ask(ann, "click").view.request_id == fresh.view.request_id
+
+
 def test_an_equal_request_joins_the_approved_one_and_then_the_live_grant(
     house: MinterHouse, ann: FakeDevice
 ) -> None:

@@ -6,6 +6,7 @@ import base64
 import json
 import logging
 import os
+import re
 import socket
 import time
 import traceback
@@ -40,6 +41,8 @@ from borrow_fakes.sts import FakeSts, failure, session
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from borrow.minter.drivers.base import Chain
 
 NOW = 1_800_000_000.0
 ARN = "arn:aws:iam::123456789012:role/team/Admin"
@@ -138,6 +141,31 @@ def test_no_credential_outlives_its_grant_or_what_sts_said(
     assert span.ends_at <= grant.expires_at
     assert NOW + late < end <= min(grant.expires_at, NOW + stated)
     assert end <= NOW + late + span.seconds
+
+
+@pytest.mark.parametrize("chain", ["identity", "name", "none"])
+def test_an_agents_session_shows_the_agent_beside_its_person(chain: Chain) -> None:
+    target = replace(TARGET, chain=chain)
+    own = marks_of(target, replace(FACTS, agent=""))
+    agents = marks_of(target, replace(FACTS, agent="claude-code"))
+    assert ",agent=claude-code" in agents.session_name
+    assert ",agent=" not in own.session_name
+    assert agents.session_name.startswith(session_name(FACTS.person))
+    assert len(agents.session_name) <= 64
+    assert agents.tags.get("borrow-agent", "claude-code") == "claude-code"
+
+
+@pytest.mark.parametrize("agent", ["x" * 64, "a=g-1,b", "\x1b[2J\n", "\u202e", "a b"])
+def test_an_agents_name_is_made_fit_for_a_session(agent: str) -> None:
+    for person in ("ann@example.com", "x" * 200 + "@example.com", "ann,agent=x@example.com"):
+        chains: tuple[Chain, ...] = ("identity", "name")
+        for chain in chains:
+            marks = marks_of(
+                replace(TARGET, chain=chain), replace(FACTS, person=person, agent=agent)
+            )
+            assert re.fullmatch(r"[\w+=,.@-]{2,64}", marks.session_name, re.ASCII)
+            assert marks.session_name.count(",agent=") == 1
+            assert all(re.fullmatch(r"[\w .:/=+@-]{1,256}", v) for v in marks.tags.values())
 
 
 @pytest.mark.parametrize(

@@ -92,6 +92,30 @@ def test_another_device_collects_nothing(
     assert house.minter.grant(grant.grant_id).state == "active"
 
 
+def test_a_changed_policy_ends_the_grants_that_it_does_not_allow(
+    house: MinterHouse, ann: FakeDevice
+) -> None:
+    grant = house.granted(ann)
+    assert house.minter.sweep() == ()
+    house.use_policy(POLICY + "\n# a change that takes nothing away\n")
+    assert house.minter.sweep() == ()
+    house.use_policy(POLICY + f'\n[[deny]]\nid = "left"\nwho = ["{ANN}"]\nroles = ["*"]\n')
+    (change,) = house.minter.sweep()
+    assert change.kind == "grant_revoked"
+    assert house.minter.grant(grant.grant_id).state == "revoked"
+    assert house.minter.sweep() == ()
+
+
+def test_a_policy_that_changed_while_nothing_ran_is_held_against_live_grants_too(
+    house: MinterHouse, ann: FakeDevice
+) -> None:
+    grant = house.granted(ann)
+    house.use_policy(POLICY + f'\n[[deny]]\nid = "left"\nwho = ["{ANN}"]\nroles = ["*"]\n')
+    house.restart()
+    house.minter.sweep()
+    assert house.minter.grant(grant.grant_id).state == "revoked"
+
+
 def test_giving_back_ends_it_once(house: MinterHouse, ann: FakeDevice) -> None:
     grant = house.granted(ann)
     changes = house.minter.release(grant.grant_id, ann.client_id)

@@ -55,14 +55,57 @@ def test_an_agent_does_not_join_what_a_click_may_open(
     assert house.ask(ann, "click").view.request_id == first
 
 
-def test_an_agent_joins_what_a_code_or_a_peer_opened(
-    house: MinterHouse, ann: FakeDevice, bo: FakeDevice
+@pytest.mark.parametrize("share", ["session", "device"])
+def test_an_agent_never_rides_on_what_its_person_was_given(
+    house: MinterHouse, ann: FakeDevice, bo: FakeDevice, share: str
 ) -> None:
+    """Nor does a person on an agent's, nor one agent on another's: each yes was for the other."""
+    house.use_policy(POLICY.replace('share = "session"', f'share = "{share}"'))
     house.enrol_totp(ann)
     for role, device, kind in (("logs", ann, "totp"), ("prod", bo, "device")):
         request = house.ask(ann, role).view.request_id
         house.approve(request, device, kind)
-        assert house.ask(ann, role, agent="some-agent").view.request_id == request
+        grant, _ = house.minter.open_grant(request, ann.client_id)
+        own = house.ask(ann, role, agent="some-agent")
+        assert not own.joined
+        assert house.ask(ann, role, agent="some-agent").view.request_id == own.view.request_id
+        assert not house.ask(ann, role, agent="another").joined
+        assert house.ask(ann, role).view.request_id == request
+        with pytest.raises(Refused) as refused:
+            house.ask(ann, role, agent="third", extends=grant.grant_id)
+        assert refused.value.state == "invalid_grant"
+
+
+def test_an_agent_that_asked_often_enough_asks_nobody_for_a_while(
+    house: MinterHouse, ann: FakeDevice
+) -> None:
+    """Counted by the device, whatever the agent calls itself and whatever was answered."""
+    house.use_policy(POLICY.replace("[[rule]]", '[defaults]\nagents = "2/1h"\n[[rule]]', 1))
+    house.enrol_totp(ann)
+    first = house.ask(ann, "logs", agent="a", group="g1", via="cli").view.request_id
+    house.approve(first, ann, "totp")
+    house.clock.advance(600)
+    second = house.ask(ann, "prod", agent="b", group="g2").view.request_id
+    for agent, group, role in (("c", "g3", "logs"), ("a", "g4", "prod"), ("b", "g1", "logs")):
+        with pytest.raises(Refused) as refused:
+            house.ask(ann, role, agent=agent, group=group, via="cli")
+        assert refused.value.state == "agent_budget"
+        assert "50 minutes" in refused.value.hint
+    assert house.ask(ann, "prod", agent="b", group="g2").view.request_id == second  # its own waits
+    assert house.ask(ann, "logs", group="g9").view.state == "pending"  # people ask as ever
+    house.clock.advance(3001)
+    assert house.ask(ann, "logs", agent="d", group="g5").view.state == "pending"
+
+
+def test_what_an_agent_gets_without_a_question_costs_it_none(
+    house: MinterHouse, ann: FakeDevice
+) -> None:
+    elastic = '[roles.work]\naws = "arn:aws:iam::111122223333:role/W"\nbase = "dev"\n[[rule]]'
+    text = POLICY.replace("[[rule]]", '[defaults]\nagents = "1/1h"\n' + elastic, 1)
+    house.use_policy(text.replace(', budget = "2/1h"', ""))
+    for number in range(3):
+        assert house.ask(ann, "dev", agent="a", group=f"g{number}").view.mode == "auto"
+    assert house.ask(ann, "prod", agent="a").view.state == "pending"
 
 
 def test_instance_credentials_do_not_join_a_role_that_is_not_for_them(
@@ -178,3 +221,11 @@ def test_the_limits_of_a_rule_that_took_anothers_place_hold(
     target, facts = house.cloud.calls[-1]
     assert (target.mint_seconds, facts.deny_iam) == (300, True)
     assert grant.person == ANN
+
+
+def test_a_container_shares_with_nobody_on_its_device(house: MinterHouse, ann: FakeDevice) -> None:
+    first = house.ask(ann, "dev").view.request_id
+    inside = house.ask(ann, "dev", group="dev:1:2:@shop/app").view.request_id
+    assert inside != first
+    assert house.ask(ann, "dev", group="other").view.request_id == first
+    assert house.ask(ann, "dev", group="dev:1:2:@shop/app").view.request_id == inside

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from borrow.policy.decide import budget_window
 from borrow.policy.load import load_policy
-from borrow.policy.model import Mode, Policy, Tier
+from borrow.policy.model import Budget, Mode, Policy, Tier
 from borrow.protocol.errors import Misconfigured
 
 
@@ -81,6 +81,16 @@ def test_the_hash_is_of_the_exact_bytes(team_text: str) -> None:
     crlf = team_text.replace("\n", "\r\n")
     assert load_policy(crlf).hash == hashlib.sha256(crlf.encode()).hexdigest()
     assert load_policy(crlf).hash != load_policy(team_text).hash
+
+
+def test_what_agents_may_ask_of_people_is_a_number_in_a_time() -> None:
+    assert load_policy("version = 1").defaults.agents == Budget(6, 3600)
+    text = 'version = 1\n[defaults]\nagents = "2/30m"'
+    assert load_policy(text).defaults.agents == Budget(2, 1800)
+    for odd in ('"0/1h"', '"many"', '"2/1s"', "3"):
+        with pytest.raises(Misconfigured) as refused:
+            load_policy(f"version = 1\n[defaults]\nagents = {odd}")
+        assert "defaults.agents" in refused.value.message
 
 
 def test_a_budget_window_is_a_count_in_seconds(team: Policy) -> None:

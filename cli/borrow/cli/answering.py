@@ -118,8 +118,9 @@ def claims(one: dict[str, Any]) -> Iterator[tuple[str, str]]:
         argv = process.get("argv")
         joined = " ".join(map(str, argv)) if isinstance(argv, list) else argv
         yield "command", text(joined)
+        yield "container", text(process.get("container"))
         yield "in", text(process.get("cwd"))
-        yield "branch", text(process.get("branch") or process.get("git"))
+        yield "branch", text(process.get("git_branch"))
         parents = process.get("parents")
         if isinstance(parents, list):
             yield "started by", " ← ".join(text(_parent(each)) for each in parents[:8])

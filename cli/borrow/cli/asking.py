@@ -111,7 +111,7 @@ class Asking:
             raise
         self._line.end(yes=False)
         raise Unavailable(
-            "the daemon broke off", hint=f"borrow ask {self._waiting.role} --wait joins it again"
+            "the daemon broke off", hint=f"`borrow ask {self._waiting.role} --wait` joins it again"
         )
 
     def _on(self, event: dict[str, Any]) -> int | None:

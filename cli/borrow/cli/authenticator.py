@@ -76,7 +76,7 @@ def active_since(client: Control) -> float | None:
 def _at_terminal() -> None:
     if not (say.can_ask() and say.is_terminal(sys.stdout)):
         raise WrongUse(
-            "the secret is shown on a terminal only", hint="borrow totp enrol (at a terminal)"
+            "the secret is shown on a terminal only", hint="`borrow totp enrol` (at a terminal)"
         )
 
 

@@ -1,23 +1,23 @@
 """The user's AWS configuration without its credentials: names, regions and settings stay.
 
-Borrow never writes into `~/.aws`. A borrowed command gets private copies in the runtime directory
-that keep every profile's name and every key that is no way to credentials, so that a tool which
-says `profile = "prod"` finds the profile, and the borrowed role behind it.
+A borrowed command gets private copies in the runtime directory that keep every profile's name and
+every key that is no way to credentials, so that a tool which says `profile = "prod"` finds the
+profile, and behind it a borrowed role or a refusal (`borrow.cli.served` says which).
 
-`carry_over` is pure; `write` puts the copies down, named by their content.
+`parse` and `carry_over` are pure; `write` puts the copies down, named by their content.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from borrow.cli.served import BORROW_ROLE
 from borrow.protocol.errors import Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 MAX_FILE = 4 << 20  # bytes read of one file; a config of 10,000 profiles fits
@@ -57,45 +57,82 @@ _KEY = re.compile(r"([A-Za-z0-9_.-]+)\s*[=:]")
 _TOP = "made by borrow run: the profiles of your AWS configuration, without credentials"
 
 
-@dataclass(slots=True)
-class _Section:
-    """One section; each key with its lines as written (continuations are indented)."""
+class Section:
+    """One section; each key with its lines as written (continuations are indented).
 
-    name: str
-    keys: dict[str, list[str]] = field(default_factory=dict)
+    `ways` are the keys that were left out because they lead to credentials, with their values.
+    """
+
+    __slots__ = ("keys", "name", "ways")
+
+    def __init__(self, name: str, keys: dict[str, list[str]] | None = None) -> None:
+        self.name = name
+        self.keys = keys or {}
+        self.ways: dict[str, str] = {}
+
+    def value(self, key: str) -> str:
+        lines = self.keys.get(key, [])
+        return _value(lines[0]) if lines else ""
 
 
-def carry_over(config: str, credentials: str, active: str = "") -> str:
-    """The text of a config file with all profiles of both and no way to credentials.
+class UserConfig(NamedTuple):
+    """Both files as one. `default` is always there, and holds what the profile in use says."""
+
+    default: Section
+    profiles: dict[str, Section]
+    others: list[Section]
+
+    def regions(self, active: str) -> list[str]:
+        """The regions of all profiles but `active`."""
+        found = (each.value("region") for name, each in self.profiles.items() if name != active)
+        return [region for region in found if region]
+
+    def text(self, *, region: str = "", processes: Mapping[str, str] | None = None) -> str:
+        """A config file without a way to credentials but `processes`, by profile.
+
+        `region` becomes the default profile's, if that has none.
+        """
+        processes = processes or {}
+        default = Section("default", dict(self.default.keys))
+        if region:
+            default.keys.setdefault("region", [f"region = {region}"])
+        lines = [f"# {_TOP}", *_written("default", default)]
+        for name, section in self.profiles.items():
+            own = processes.get(name)
+            more = [f"credential_process = {own}"] if own else []
+            lines += _written(f"profile {_quoted(name)}", section, more)
+        for section in self.others:
+            lines += _written(section.name, section)
+        return "\n".join(lines) + "\n"
+
+
+def parse(config: str, credentials: str, active: str = "") -> UserConfig:
+    """Both files, as SDKs read them together.
 
     `active` is what AWS_PROFILE named: that variable is dropped for the command, so its settings
     become those of `[default]`.
     """
-    profiles: dict[str, _Section] = {}
-    others: list[_Section] = []
+    profiles: dict[str, Section] = {}
+    others: list[Section] = []
     for section in _sections(config):
         name = _profile_of(section.name)
         if name is not None:
-            _merge(profiles.setdefault(name, _Section(name)), section)
+            _merge(profiles.setdefault(name, Section(name)), section)
         elif section.name.split(" ")[0] != "sso-session":
-            others.append(_Section(section.name))
+            others.append(Section(section.name))
             _merge(others[-1], section)  # some tools read `[x]` as a profile here too
     for section in _sections(credentials):
-        _merge(profiles.setdefault(section.name, _Section(section.name)), section)
-    default = profiles.pop("default", _Section("default"))
+        _merge(profiles.setdefault(section.name, Section(section.name)), section)
+    default = profiles.pop("default", Section("default"))
     if active in profiles:
+        default.keys.pop("region", None)  # of another profile: better none than a wrong one
         default.keys |= profiles[active].keys
-    lines = [f"# {_TOP}", *_written("default", default)]
-    for name, section in profiles.items():
-        lines += _written(f"profile {_quoted(name)}", section)
-    for section in others:
-        lines += _written(section.name, section)
-    return "\n".join(lines) + "\n"
+    return UserConfig(default, profiles, others)
 
 
-def default_has_region(config: str) -> bool:
-    """Whether `[default]` of what `carry_over` wrote names a region."""
-    return "region" in default_keys(config, "")
+def carry_over(config: str, credentials: str, active: str = "") -> str:
+    """The text of a config file with all profiles of both and no way to credentials."""
+    return parse(config, credentials, active).text()
 
 
 def default_keys(config: str, credentials: str) -> frozenset[str]:
@@ -112,10 +149,19 @@ def _profile_of(header: str) -> str | None:
     return name.strip().strip("\"'") if kind == "profile" and name.strip() else None
 
 
-def _merge(into: _Section, section: _Section) -> None:
+def _merge(into: Section, section: Section) -> None:
     for key, lines in section.keys.items():
-        if key not in CREDENTIAL_KEYS:
+        if key in CREDENTIAL_KEYS:
+            into.ways.setdefault(key, _value(lines[0]))
+        else:
             into.keys.setdefault(key, lines)
+            if key == BORROW_ROLE:
+                into.ways.setdefault(key, _value(lines[0]))
+
+
+def _value(line: str) -> str:
+    """What stands behind the key; `= x ; why` is `x`, as SDKs have it."""
+    return re.split(r"\s[#;]", _KEY.sub("", line, count=1), maxsplit=1)[0].strip()
 
 
 def _quoted(name: str) -> str:
@@ -124,22 +170,23 @@ def _quoted(name: str) -> str:
     return name if re.fullmatch(r"[\w./@:+-]+", name) else f"{mark}{name}{mark}"
 
 
-def _written(header: str, section: _Section) -> Iterator[str]:
+def _written(header: str, section: Section, more: Sequence[str] = ()) -> Iterator[str]:
     yield f"[{header}]"
+    yield from more
     for lines in section.keys.values():
         yield from lines
     yield ""
 
 
-def _sections(text: str) -> Iterator[_Section]:
-    section: _Section | None = None
+def _sections(text: str) -> Iterator[Section]:
+    section: Section | None = None
     lines: list[str] | None = None
     for line in text.splitlines():
         header = _HEADER.match(line)
         if header and not line[:1].isspace():
             if section is not None:
                 yield section
-            section, lines = _Section(" ".join(header[1].split())), None
+            section, lines = Section(" ".join(header[1].split())), None
         elif section is None or not line.strip() or line.lstrip()[0] in "#;":
             continue
         elif line[0].isspace():
@@ -155,11 +202,9 @@ def _sections(text: str) -> Iterator[_Section]:
         yield section
 
 
-@dataclass(frozen=True, slots=True)
-class AwsFiles:
+class AwsFiles(NamedTuple):
     config: Path
     credentials: Path
-    has_region: bool = False  # the default profile names one
 
 
 def user_files(environment: Mapping[str, str], home: Path) -> AwsFiles:
@@ -187,16 +232,22 @@ def read(path: Path) -> str:
         return ""
 
 
-def write(folder: Path, environment: Mapping[str, str], home: Path) -> AwsFiles:
-    """Copies without credentials, 0600, in `folder`; the same content is the same file."""
-    theirs = user_files(environment, home)
-    active = environment.get("AWS_PROFILE") or environment.get("AWS_DEFAULT_PROFILE") or ""
-    config = carry_over(read(theirs.config), read(theirs.credentials), active)
+def active_profile(environment: Mapping[str, str]) -> str:
+    return environment.get("AWS_PROFILE") or environment.get("AWS_DEFAULT_PROFILE") or ""
+
+
+def of_user(environment: Mapping[str, str], home: Path) -> UserConfig:
+    """This user's configuration; what cannot be read is taken as empty."""
+    files = user_files(environment, home)
+    return parse(read(files.config), read(files.credentials), active_profile(environment))
+
+
+def write(folder: Path, text: str) -> AwsFiles:
+    """`text` as a config file, and an empty credentials file, 0600 in `folder`."""
     try:
         return AwsFiles(
-            config=_put(folder, "aws-config", config),
+            config=_put(folder, "aws-config", text),
             credentials=_put(folder, "aws-credentials", "# made by borrow run: empty\n"),
-            has_region=default_has_region(config),
         )
     except OSError as exc:
         raise Unavailable(

@@ -10,9 +10,7 @@ from __future__ import annotations
 import json
 import socket
 import struct
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Self
-from urllib.parse import quote, urlencode
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from borrow.protocol.errors import (
     BorrowError,
@@ -37,8 +35,7 @@ NOT_RUNNING: Final = "not_running"
 STARTING = "`borrow daemon start`, then `borrow daemon logs` if it does not stay"
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     status: int
     headers: dict[str, str]
 
@@ -51,7 +48,11 @@ class Control:
         self._uid = uid
 
     def get(self, path: str, **query: str | int) -> dict[str, Any]:
-        return self.call("GET", path + (f"?{urlencode(query)}" if query else ""))
+        if query:
+            from urllib.parse import urlencode
+
+            path += f"?{urlencode(query)}"
+        return self.call("GET", path)
 
     def post(
         self, path: str, body: Mapping[str, Any] | None = None, *, within: float = ANSWER_WITHIN
@@ -109,6 +110,8 @@ class Control:
 
 def segment(text: str) -> str:
     """One path segment that holds exactly `text`."""
+    from urllib.parse import quote
+
     return quote(text, safe="")
 
 

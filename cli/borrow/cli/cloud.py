@@ -5,6 +5,8 @@ region = "eu-central-1"      where STS is asked
 endpoint_url = "…"           only for stand-ins and private clouds
 issuer = "https://…"         web-identity: B's public address (also `issuer_b`)
 audience = "…"               web-identity: default sts.amazonaws.com
+signin_url = "…"             `borrow console`: default by the role's partition
+console_url = "…"            `borrow console`: default by the role's partition
 """
 
 from __future__ import annotations
@@ -27,7 +29,16 @@ if TYPE_CHECKING:
 
 DRIVERS: Final = ("fake", "assume-role", "web-identity")
 DEFAULT_REGION: Final = "us-east-1"  # every account has STS there
-_KEYS: Final = ("driver", "region", "endpoint_url", "issuer", "issuer_b", "audience")
+_KEYS: Final = (
+    "driver",
+    "region",
+    "endpoint_url",
+    "issuer",
+    "issuer_b",
+    "audience",
+    "signin_url",
+    "console_url",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +48,8 @@ class CloudSettings:
     endpoint_url: str | None = None
     issuer: str = ""
     audience: str = ""
+    signin_url: str = ""
+    console_url: str = ""
 
 
 def parse_cloud(table: Mapping[str, Any], source: str) -> CloudSettings:
@@ -54,6 +67,8 @@ def parse_cloud(table: Mapping[str, Any], source: str) -> CloudSettings:
         endpoint_url=table.get("endpoint_url") or None,
         issuer=table.get("issuer") or table.get("issuer_b") or "",
         audience=table.get("audience", ""),
+        signin_url=table.get("signin_url", ""),
+        console_url=table.get("console_url", ""),
     )
     if settings.driver not in DRIVERS:
         raise Misconfigured(

@@ -52,7 +52,7 @@ def conformance(url: str, token: str | None, wait: float, *, as_json: bool) -> i
     except OSError as exc:
         raise Unavailable(
             f"{target.host} port {target.port} does not answer: {exc.strerror or 'no connection'}",
-            hint="is the endpoint running? for Borrow's own: borrow daemon start",
+            hint="is the endpoint running? for Borrow's own: `borrow daemon start`",
         ) from exc
     if any(one.name.endswith("is whole") and one.outcome == "ok" for one in found):
         found += clients(target, wait)

@@ -1,84 +1,66 @@
-"""`borrow tray` and `borrow prompt`: the desktop's two processes, handed the daemon's client."""
+"""What of a desktop is here to tell a person something: notifications, and a place for a tray.
+
+Asked of the session bus, with a bound; where there is none (a server, a container, ssh) lines go to
+terminals and `borrow`, which is no fault.
+"""
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-import click
-
-from borrow.cli import errors, say
-from borrow.cli.errors import WrongUse
-from borrow.protocol.errors import Unavailable
+from borrow.cli.checks import Finding
 
 if TYPE_CHECKING:
-    from borrow.cli.client import Control
+    from collections.abc import Iterator, Mapping
 
-PROMPT = [sys.executable, "-P", "-m", "borrow.cli.main", "prompt"]
-
-
-def _client() -> Control:
-    from borrow.cli.home import open_home
-    from borrow.cli.launch import running
-
-    return running(open_home())
+WITHIN: Final = 2.0  # seconds for each answer of the bus
+_NAMES: Final = (
+    ("notify", "org.freedesktop.Notifications", "notifications"),
+    ("tray", "org.kde.StatusNotifierWatcher", "a tray for icons"),
+)
 
 
-@click.command()
-def tray() -> None:
-    """Show the icon: what you hold, what you asked for, what waits for you.
+def presence(variables: Mapping[str, str]) -> Iterator[Finding]:
+    found = _owned(variables.get("DBUS_SESSION_BUS_ADDRESS", ""))
+    if isinstance(found, str):
+        told = f"{found}: questions are shown in terminals and by `borrow`"
+        yield Finding("ok", "desktop", told)
+        return
+    for what, name, words in _NAMES:
+        if name in found:
+            yield Finding("ok", what, f"this desktop has {words}")
+        else:
+            yield Finding(
+                "ok",
+                what,
+                f"this desktop session has no service for {words} ({name})",
+                "start one, or watch terminals and `borrow`",
+            )
 
-    Runs until it is quit from its menu, or the desktop session ends.
-    """
-    from borrow.cli.home import open_home
-    from borrow.cli.launch import start
-    from borrow.tray.run import run
 
-    home = open_home()
-    client = _client()
-    run(client, prompt=PROMPT, start_daemon=lambda: start(home))
-
-
-@click.command()
-@click.argument("request", required=False, default="")
-@click.option("--ask", "role", is_flag=False, flag_value="", default=None, metavar="ROLE")
-@click.option("--extend", "grant", default="", metavar="GRANT", help="Ask for more time of it.")
-@click.option("--no-gui", is_flag=True, help="In this terminal.")
-def prompt(*, request: str, role: str | None, grant: str, no_gui: bool) -> int:
-    """Open the window that answers REQUEST, or with --ask the one that asks for a role.
-
-    Esc and closing mean "not now", exit code 130: nothing is decided.
-    """
-    if (role is None) == (not request):
-        raise WrongUse("one thing: a request to answer, or --ask", hint="borrow prompt r-…")
-    client = _client()
-    if no_gui or not _has_display():
-        return _in_terminal(request, role)
-    from borrow.tray.window import NotHere, answer, ask
-
+def _owned(address: str) -> frozenset[str] | str:
+    """Which of the names have an owner on the session bus, or why that cannot be told."""
+    if not address:
+        return "no desktop session here"
     try:
-        told = answer(client, request) if role is None else ask(client, role, grant=grant)
-    except NotHere as exc:
-        say.note(f"no window: {exc}")
-        return _in_terminal(request, role)
-    if not told:
-        return errors.INTERRUPTED
-    say.line(told)
-    return errors.OK
-
-
-def _has_display() -> bool:
-    import os
-
-    return sys.platform != "linux" or bool(os.environ.get("DISPLAY"))
-
-
-def _in_terminal(request: str, role: str | None) -> int:
-    """The same questions, asked in the terminal."""
-    from borrow.cli.main import run
-
-    if not say.can_ask():
-        raise Unavailable("there is no display and no terminal", hint="borrow inbox")
-    if role is not None:
-        return run(["ask", role, "--wait"]) if role else run(["roles"])
-    return run(["approve", request])
+        # It has no type information; what is used of it is below.
+        from jeepney import DBusAddress, new_method_call  # type: ignore[import-untyped]
+        from jeepney.io.blocking import open_dbus_connection  # type: ignore[import-untyped]
+    except ImportError:  # not on this system
+        return "this system has no session bus for Borrow"
+    bus = DBusAddress("/org/freedesktop/DBus", "org.freedesktop.DBus", "org.freedesktop.DBus")
+    try:
+        connection = open_dbus_connection(bus=address)
+    except Exception as exc:  # noqa: BLE001  it raises whatever an odd address makes of it
+        return f"the session bus does not answer ({type(exc).__name__})"
+    with connection:
+        try:
+            return frozenset(
+                name
+                for _, name, _ in _NAMES
+                if connection.send_and_get_reply(
+                    new_method_call(bus, "NameHasOwner", "s", (name,)), timeout=WITHIN
+                ).body[0]
+            )
+        except Exception as exc:  # noqa: BLE001  as above
+            return f"the session bus does not answer ({type(exc).__name__})"

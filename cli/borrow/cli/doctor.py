@@ -12,11 +12,12 @@ import click
 
 from borrow.cli import checks, errors, say
 from borrow.cli.checks import Finding
+from borrow.cli.desktop import presence
 from borrow.cli.options import json_option
 from borrow.protocol.errors import BorrowError, Misconfigured, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from borrow.cli.home import Home
 
@@ -25,28 +26,54 @@ WITHIN = 10.0  # seconds for the approver's answer
 
 
 @click.command()
-@click.option("--report", is_flag=True, help="Add versions and crash places; holds no secret.")
+@click.option(
+    "--report", is_flag=True, help="Show a redacted report for a bug; kept if you say so."
+)
+@click.option("--output", type=click.Path(path_type=Path), help="Keep the report in this new file.")
 @json_option
-def doctor(*, report: bool, as_json: bool) -> int:
+def doctor(*, report: bool, output: Path | None, as_json: bool) -> int:
     """Look for what is wrong here; exit code 1 if something is.
 
     Looks only: nothing is started, repaired or sent anywhere.
     """
     findings = list(_findings())
     wrong = any(finding.level == "error" for finding in findings)
-    extra = _report() if report else {}
+    code = errors.ERROR if wrong else errors.OK
+    told = _report(findings) if report or output else ""
     if as_json:
         listed = [finding.as_dict() for finding in findings]
-        say.document({"ok": not wrong, "findings": listed} | ({"report": extra} if report else {}))
-        return errors.ERROR if wrong else errors.OK
+        extra = {"report": told.splitlines()} if told else {}
+        say.document({"ok": not wrong, "findings": listed} | extra)
+    elif told:
+        say.line(told)
+    else:
+        for line in _lines(findings):
+            say.line(line)
+    if told:
+        _keep(told, output)
+    return code
+
+
+def _lines(findings: Iterable[Finding]) -> Iterator[str]:
     for finding in findings:
-        say.line(f"{finding.level:<8} {say.text_of(finding.told)}")
+        yield f"{finding.level:<8} {say.text_of(finding.told)}"
         if finding.hint:
-            say.line(f"{'':<8} {say.text_of(finding.hint)}")
-    for name, value in extra.items():
-        for text in value if isinstance(value, list) else [value]:
-            say.line(f"{name:<8} {say.text_of(str(text))}")
-    return errors.ERROR if wrong else errors.OK
+            yield f"{'':<8} {say.text_of(finding.hint)}"
+
+
+def _keep(told: str, output: Path | None) -> None:
+    """Only after it was shown: to the named file, or where a person says yes to one."""
+    from borrow.cli.report import write
+
+    path = output
+    if path is None:
+        if not say.can_ask():
+            return
+        path = Path(f"borrow-report-{time.strftime('%Y%m%d-%H%M%S')}.txt")
+        if not say.confirm(f"keep this as {path}?", without="borrow doctor --output FILE"):
+            return
+    write(path, told)
+    say.note(f"kept as {path}; read it before you send it")
 
 
 def _findings() -> Iterator[Finding]:
@@ -62,9 +89,11 @@ def _findings() -> Iterator[Finding]:
     except BorrowError as exc:
         yield Finding("error", exc.state, exc.message, exc.hint)
     yield from checks.environment(os.environ)
-    yield from _aws()
+    status, why = _status(home) if home is not None and config else (None, None)
+    yield from _aws(status or {}, config)
+    yield from presence(os.environ)
     if home is not None and config:
-        status, why = _status(home)
+        yield from _keyring(home, config)
         yield from checks.daemon(status, why)
         yield from _port(status, config)
         if status is not None or not config.get("approver_socket"):  # solo: the same process
@@ -93,12 +122,48 @@ def _files(home: Home) -> Iterator[Finding]:
             yield Finding("error", "policy", exc.message, exc.hint)
 
 
-def _aws() -> Iterator[Finding]:
-    from borrow.cli import awsconfig
+def _aws(status: dict[str, Any], config: dict[str, object]) -> Iterator[Finding]:
+    """What SDKs and tools of this machine would take, and what of it surprises."""
+    from borrow.cli import awsconfig, credfiles
+    from borrow.cli.chains import Facts
+    from borrow.cli.toolbox import tools
+    from borrow.cli.traps import traps, who_wins
 
-    files = awsconfig.user_files(os.environ, Path.home())
-    keys = awsconfig.default_keys(awsconfig.read(files.config), awsconfig.read(files.credentials))
-    yield from checks.aws_files(keys, region="region" in keys, variables=os.environ)
+    home = Path.home()
+    files = awsconfig.user_files(os.environ, home)
+    profiles = credfiles.read_profiles(files)
+    if profiles.broken:
+        yield Finding("warning", "aws_config", profiles.broken, "most SDKs stop at that file")
+    default = frozenset(profiles.by_name.get("default", {}))
+    facts = Facts(
+        os.environ,
+        profiles.by_name,
+        boto2=credfiles.has_boto2(home, os.environ.get("BOTO_CONFIG", "")),
+        port=int(say.number_of(status.get("port") or config.get("port"))),
+        imds_role=say.text_of(status.get("imds_role")),
+    )
+    has_region = bool(facts.settings.get("region"))
+    yield from checks.aws_files(default, region=has_region, variables=os.environ)
+    installed = tools(os.environ, Path.cwd(), home)
+    yield from traps(facts, installed)
+    yield from who_wins(facts, installed)
+
+
+def _keyring(home: Home, config: dict[str, object]) -> Iterator[Finding]:
+    """Only where base keys may be kept in it: solo mode with a cloud that wants them."""
+    from borrow.cli.cloud import parse_cloud, read_toml
+    from borrow.minter.basekeys import KeyringSource
+
+    try:
+        driver = parse_cloud(read_toml(home.cloud), home.cloud.name).driver
+    except Misconfigured:
+        return  # told already
+    if config.get("mode") != "solo" or driver != "assume-role":
+        return
+    try:
+        yield Finding("ok", "keyring", f"the desktop keyring works ({KeyringSource().probe()})")
+    except BorrowError as exc:
+        yield Finding("ok", "keyring", exc.message, "borrow keys add --sealed keeps them in a file")
 
 
 def _status(home: Home) -> tuple[dict[str, Any] | None, BorrowError | None]:
@@ -174,21 +239,37 @@ def _date(text: str) -> float:
         raise Unavailable("its answer has no date") from None
 
 
-def _report() -> dict[str, Any]:
-    """Versions, and where crashes happened: types and places only."""
+def _report(findings: list[Finding]) -> str:
+    """Versions, findings, shapes and where crashes happened, redacted."""
+    import getpass
     import platform
+    import socket
     from importlib.metadata import version
 
+    from borrow.cli import awsconfig, credfiles, report
     from borrow.cli.home import default_path
 
-    told: dict[str, Any] = {
-        name: version(name) for name in ("borrow", "aiohttp", "cryptography", "click")
-    }
-    told |= {"python": platform.python_version(), "system": platform.platform()}
+    names = ("borrow", "aiohttp", "cryptography", "click")
+    versions = [f"{name} {version(name)}" for name in names]
+    versions += [f"python {platform.python_version()}", platform.platform()]
     crashes: list[str] = []
-    for path in sorted(default_path(os.environ).glob("crash-*.txt"))[-3:]:
+    state = default_path(os.environ)
+    for path in sorted(state.glob("crash-*.txt"))[-3:]:
         crashes += [path.name, *path.read_text("utf-8", "replace").splitlines()[-12:]]
-    return told | {"crash": crashes}
+    profiles = credfiles.read_profiles(awsconfig.user_files(os.environ, Path.home()))
+    known = {str(state): "STATE", str(Path.home()): "~", socket.gethostname(): "THIS-HOST"}
+    known |= {name: "PROFILE" for name in profiles.by_name if name != "default"}
+    user = getpass.getuser()
+    return report.text(
+        (
+            ("versions", versions),
+            ("findings", list(_lines(findings))),
+            ("environment", report.variables(os.environ)),
+            ("aws profiles", report.shapes(profiles.by_name)),
+            ("crashes", [say.text_of(line) for line in crashes] or ["none"]),
+        ),
+        report.Redactor(known | {user: "THIS-USER"}),
+    )
 
 
 def _now() -> float:

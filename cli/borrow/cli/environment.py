@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
 from borrow.protocol.errors import Misconfigured
@@ -50,23 +49,42 @@ LOOPBACK: Final = "127.0.0.1"
 PHP_TIMEOUT: Final = "150"  # seconds; PHP gives the endpoint 1 s unless told (SDKS §9)
 
 
-@dataclass(frozen=True, slots=True)
 class Lease:
-    """What the daemon gave this terminal session to fetch `role` with."""
+    """What the daemon gave this terminal session to fetch `role` with.
 
-    role: str
-    url: str
-    bearer: str = field(repr=False)
-    region: str = ""  # of the role; '' = the caller's own
-    monitor: Mapping[str, str] = field(default_factory=dict)  # only for `borrow run`
+    A plain class, as is `Change`: to import `dataclasses` takes a tenth of a `borrow run`, and a
+    tuple would show the bearer.
+    """
+
+    __slots__ = ("bearer", "monitor", "needs", "region", "role", "roles", "url")
+
+    def __init__(
+        self,
+        role: str,
+        url: str,
+        bearer: str,
+        region: str = "",
+        roles: tuple[tuple[str, str], ...] = (),
+        needs: Mapping[str, str] | None = None,
+        monitor: Mapping[str, str] | None = None,
+    ) -> None:
+        self.role = role
+        self.url = url
+        self.bearer = bearer
+        self.region = region  # of the role; "" = the caller's own
+        self.roles = roles  # (name, ARN) of what may be borrowed, if asked for
+        self.needs = needs or {}  # what has to be said first
+        self.monitor = monitor or {}  # only for `borrow run`
 
 
-@dataclass(frozen=True, slots=True)
 class Change:
     """How an environment becomes a borrowed one."""
 
-    put: dict[str, str] = field(repr=False)
-    drop: tuple[str, ...]
+    __slots__ = ("drop", "put")
+
+    def __init__(self, put: dict[str, str], drop: tuple[str, ...]) -> None:
+        self.put = put
+        self.drop = drop
 
     def apply(self, environment: Mapping[str, str]) -> dict[str, str]:
         kept = {name: value for name, value in environment.items() if name not in self.drop}
@@ -79,11 +97,12 @@ def borrowed(
     *,
     config_file: str,
     credentials_file: str,
-    has_region: bool = False,
+    regions: Mapping[str, str],
+    agent: str = "",
 ) -> Change:
     """The change for `lease`. The two files are Borrow's own, without any credential key.
 
-    `has_region`: the default profile names a region, which a variable would hide for all profiles.
+    `regions` are the variables of `borrow.cli.regions`; `agent` is told to what the command starts.
     """
     put = {
         "AWS_CONTAINER_CREDENTIALS_FULL_URI": lease.url,
@@ -92,12 +111,11 @@ def borrowed(
         "AWS_SHARED_CREDENTIALS_FILE": credentials_file,
         "AWS_EC2_METADATA_DISABLED": "true",
         "AWS_METADATA_SERVICE_TIMEOUT": PHP_TIMEOUT,
+        "AWS_SDK_LOAD_CONFIG": "1",  # JS v2 and Go v1 read no config file without it
         "BORROW_ROLE": lease.role,
     }
-    put |= no_proxy(environment)
-    if lease.region and not has_region and not region_in(environment):
-        put |= {"AWS_REGION": lease.region, "AWS_DEFAULT_REGION": lease.region}
-    put |= dict(lease.monitor)
+    put |= no_proxy(environment) | dict(regions) | dict(lease.monitor)
+    put |= {"AI_AGENT": agent} if agent else {}
     return Change(put, CREDENTIAL_VARIABLES + COMPANIONS + MONITORING + _tokens(environment))
 
 
@@ -110,16 +128,12 @@ def _tokens(environment: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(sorted(name for name in found if name.isascii() and name.isidentifier()))
 
 
-def region_in(environment: Mapping[str, str]) -> bool:
-    return bool(environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION"))
-
-
 def no_proxy(environment: Mapping[str, str]) -> dict[str, str]:
     """Both spellings with loopback in them: each tool reads another one of the two first."""
     given = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
     hosts = [host.strip() for host in given.split(",") if host.strip()]
-    if "*" not in hosts and LOOPBACK not in hosts:
-        hosts.append(LOOPBACK)
+    if "*" not in hosts:
+        hosts += [host for host in (LOOPBACK, "localhost") if host not in hosts]
     joined = ",".join(hosts)
     return {"NO_PROXY": joined, "no_proxy": joined}
 
@@ -158,9 +172,20 @@ def _set(name: str, value: str, shell: Shell) -> str:
         )
     match shell:
         case "bash" | "zsh":
-            return f"export {name}={shlex.quote(value)}"
+            return f"export {name}={quoted(value, shell)}"
         case "fish":
-            quoted = value.replace("\\", "\\\\").replace("'", "\\'")
-            return f"set -gx {name} '{quoted}'"
+            return f"set -gx {name} {quoted(value, shell)}"
         case "pwsh":
-            return f"$Env:{name} = '{_PWSH_QUOTES.sub(_twice, value)}'"
+            return f"$Env:{name} = {quoted(value, shell)}"
+
+
+def quoted(value: str, shell: Shell) -> str:
+    """`value`, which has no line break, as one word of `shell`."""
+    match shell:
+        case "bash" | "zsh":
+            return shlex.quote(value)
+        case "fish":
+            escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+            return f"'{escaped}'"
+        case "pwsh":
+            return f"'{_PWSH_QUOTES.sub(_twice, value)}'"

@@ -41,24 +41,31 @@ COMMANDS: Final[dict[str, Entry]] = {
     "extend": Entry(BORROWING, "holding:extend", "Keep a role for longer."),
     "explain": Entry(BORROWING, "holding:explain", "Why: a request, a grant or a role."),
     "env": Entry(BORROWING, "running:env", "A role for this shell, to be evaluated by it."),
+    "trust": Entry(BORROWING, "trust:trust", "Let this project choose roles for its commands."),
+    "untrust": Entry(BORROWING, "trust:untrust", "Let this project choose nothing any more."),
+    "hook": Entry(BORROWING, "hook:hook", "Prompt, project roles and completion for your shell."),
+    "console": Entry(BORROWING, "console:console", "The cloud's own pages, signed in with a role."),
     "inbox": Entry(ANSWERING, "answering:inbox", "Requests that wait for your answer."),
     "approve": Entry(ANSWERING, "answering:approve", "Say yes to a request."),
     "deny": Entry(ANSWERING, "answering:deny", "Say no to a request."),
     "not-me": Entry(ANSWERING, "answering:not_me", "That was not me: stop and freeze it."),
     "prompt": Entry(
-        ANSWERING, "desktop:prompt", "The window: answer a request, or ask for a role."
+        ANSWERING, "tray:prompt", "The window: answer a request, or ask for a role."
     ),
     "setup": Entry(RUNNING, "setting_up:setup", "Set Borrow up for yourself, on this machine."),
     "join": Entry(RUNNING, "joining:join", "Join a team with an invitation."),
     "doctor": Entry(RUNNING, "doctor:doctor", "Look for what is wrong here."),
+    "profiles": Entry(RUNNING, "profiles:profiles", "Roles as profiles in your AWS config."),
     "totp": Entry(RUNNING, "authenticator:totp", "Your authenticator app."),
     "keys": Entry(RUNNING, "basekeys:keys", "The base keys of solo mode."),
     "imds": Entry(RUNNING, "imds:imds", "Serve one role as instance credentials."),
     "policy": Entry(RUNNING, "policies:policy", "Check, test and explain the policy."),
     "audit": Entry(RUNNING, "audit:audit", "Verify and export the log."),
-    "tray": Entry(RUNNING, "desktop:tray", "The icon on your desktop, with notifications."),
+    "tray": Entry(RUNNING, "tray:tray", "The icon on your desktop, with notifications."),
     "daemon": Entry(RUNNING, "daemons:daemon", "Start, stop and watch the daemon."),
     "server": Entry(RUNNING, "servers:server", "Run a team's approver."),
+    "docker": Entry(RUNNING, "docker:docker", "Roles for containers."),
+    "mcp": Entry(RUNNING, "mcp:mcp", "Let a coding agent ask, by its own protocol."),
     "conformance": Entry(
         RUNNING, "conformance:conformance", "Check any credential endpoint against SDKs' needs."
     ),

@@ -10,7 +10,7 @@ from borrow.cli import say
 from borrow.cli.client import segment
 from borrow.cli.errors import WrongUse
 from borrow.cli.group import override
-from borrow.cli.options import complete_role, duration, json_option, role_argument
+from borrow.cli.options import complete_role, complete_subject, duration, json_option, role_argument
 from borrow.cli.usage import joined
 from borrow.protocol.durations import show_duration
 from borrow.protocol.errors import Misconfigured, Refused, Unavailable, Untrusted
@@ -145,7 +145,7 @@ def _clock(at: float) -> str:
 
 
 @click.command()
-@click.argument("subject", metavar="ID|ROLE", shell_complete=complete_role)
+@click.argument("subject", metavar="ID|ROLE", shell_complete=complete_subject)
 @json_option
 def explain(subject: str, *, as_json: bool) -> None:
     """Why: what happened to a request (r-…) or a grant (g-…), or who decides about a role."""

@@ -9,9 +9,8 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from borrow.daemon.places import (
     StateDir,
@@ -36,8 +35,7 @@ SET_UP = "`borrow setup` for yourself, or `borrow join URL` for a team"
 Mode = Literal["solo", "team"]
 
 
-@dataclass(frozen=True, slots=True)
-class Home:
+class Home(NamedTuple):
     """A checked state directory. `runtime` is the private folder of sockets and copies."""
 
     state: StateDir

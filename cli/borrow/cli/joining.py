@@ -81,7 +81,7 @@ def _refuse_enrolled(home: Home) -> None:
     if config.enrolled:
         raise Misconfigured(
             f"this machine is {config.person}'s at {config.issuer} already",
-            hint="BORROW_STATE_DIR=DIR borrow join URL keeps both apart",
+            hint="`BORROW_STATE_DIR=DIR borrow join URL` keeps both apart",
         )
 
 

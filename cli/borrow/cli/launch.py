@@ -10,8 +10,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import shlex
-import subprocess
 import sys
 import time
 from typing import TYPE_CHECKING, Final
@@ -21,6 +19,7 @@ from borrow.cli.home import is_held
 from borrow.protocol.errors import BorrowError, Misconfigured, Unavailable
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -64,6 +63,8 @@ def start(home: Home) -> bool:
 
 def _spawn(argv: list[str], home: Home) -> subprocess.Popen[bytes]:
     """The process. What it prints goes to a file of its own, begun anew."""
+    import subprocess  # late: most commands start nothing
+
     handle = _opened(home.last_words, os.O_WRONLY | os.O_TRUNC | os.O_NONBLOCK)
     with os.fdopen(handle, "wb") as printed:
         return subprocess.Popen(  # noqa: S603  our own interpreter and module
@@ -145,6 +146,8 @@ def _told_in(printed: Path, code: int) -> BorrowError:
     said = [text.removeprefix(_ERROR) for text in lines if text.startswith(_ERROR)]
     hints = [text.removeprefix(_HINT) for text in lines if text.startswith(_HINT)]
     if not said:
+        import shlex
+
         return Unavailable(
             f"the daemon ended with status {code}",
             hint=f"what it printed: cat {shlex.quote(str(printed))}",

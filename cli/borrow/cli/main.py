@@ -61,6 +61,12 @@ def _credential(argv: Sequence[str]) -> int:
 
 def run(argv: Sequence[str]) -> int:
     """Run one command line and return its exit code; tells every error on stderr."""
+    if list(argv) == ["hook", "--names"]:
+        from borrow.cli.project import names_for_hook
+
+        return names_for_hook()
+    if argv[:1] == ["run"] and (code := _run_quickly(argv)) is not None:
+        return code
     import click
 
     from borrow.cli import errors
@@ -92,6 +98,29 @@ def run(argv: Sequence[str]) -> int:
     except Exception as exc:  # noqa: BLE001  the last resort: one line, and no secret in it
         return _failed(errors.internal(exc, _crashes(), now=_now()), argv)
     return done if isinstance(done, int) else errors.OK
+
+
+def _run_quickly(argv: Sequence[str]) -> int | None:
+    """A usual `borrow run` without click, whose import takes longer than all of it; or None."""
+    from borrow.cli import quickrun
+    from borrow.protocol.errors import BorrowError
+
+    line = quickrun.read(argv[1:])
+    if line is None:
+        return None
+    try:
+        return quickrun.go(line)
+    except BorrowError as exc:
+        return _failed(exc, argv)
+    except KeyboardInterrupt:
+        from borrow.cli import errors
+
+        print(file=sys.stderr)
+        return errors.INTERRUPTED
+    except Exception as exc:  # noqa: BLE001  as in `run`
+        from borrow.cli import errors
+
+        return _failed(errors.internal(exc, _crashes(), now=_now()), argv)
 
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)

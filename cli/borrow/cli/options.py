@@ -35,6 +35,12 @@ def duration(ctx: click.Context, param: click.Parameter, value: str | None) -> i
     return seconds
 
 
+def checked_duration(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    """A click callback: `30m` as it was written, once it is known to be a duration."""
+    duration(ctx, param, value or None)
+    return value
+
+
 def complete_role(
     ctx: click.Context, param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
@@ -42,6 +48,13 @@ def complete_role(
     from borrow.cli.group import completions
 
     return completions(names(start=False), incomplete)
+
+
+def complete_subject(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """A request that waits, or a role."""
+    return complete_request(ctx, param, incomplete) + complete_role(ctx, param, incomplete)
 
 
 def complete_request(

@@ -102,7 +102,7 @@ def _refuse_team(path: Path) -> None:
     if home.is_set_up and home.mode() == "team":
         raise Misconfigured(
             "this machine belongs to a team already",
-            hint="BORROW_STATE_DIR=DIR borrow setup keeps both apart",
+            hint="`BORROW_STATE_DIR=DIR borrow setup` keeps both apart",
         )
 
 

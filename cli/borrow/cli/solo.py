@@ -39,13 +39,15 @@ def main() -> int:
     os.umask(0o077)
     from borrow.cli import errors, logs
     from borrow.cli.home import open_home
+    from borrow.daemon.loops import loop_factory
     from borrow.protocol.errors import BorrowError
 
     home = None
     try:
         home = open_home(os.environ)
         logs.to_file(home.log)
-        asyncio.run(serve(home))
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
+            runner.run(serve(home))
     except BorrowError as exc:
         errors.tell(exc)
         return errors.exit_code(exc)

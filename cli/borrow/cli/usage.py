@@ -143,7 +143,7 @@ def _role_like(word: str) -> bool:
 
 def _leading_options(words: list[str]) -> tuple[list[str], list[str]]:
     """Our own options at the head of `words`, each with its value."""
-    valued = {"-m", "--reason", "--ticket", "--for"}
+    valued = {"-m", "--reason", "--ticket", "--for", "--agent", "--profile"}
     at = 0
     while at < len(words) and words[at].startswith("-") and words[at] != "--":
         at += 2 if words[at] in valued else 1

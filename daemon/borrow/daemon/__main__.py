@@ -23,6 +23,7 @@ def main() -> int:
 
     from borrow.daemon.app import run
     from borrow.daemon.logs import log_to, stop_logging
+    from borrow.daemon.loops import loop_factory
     from borrow.daemon.places import StateDir, default_state_dir
     from borrow.protocol.errors import BorrowError
 
@@ -30,7 +31,8 @@ def main() -> int:
         state = StateDir.open(default_state_dir(os.environ, Path.home()))
         handler = log_to(state / "daemon.log")
         try:
-            asyncio.run(run(state, ready=_started))
+            with asyncio.Runner(loop_factory=loop_factory()) as runner:
+                runner.run(run(state, ready=_started))
         finally:
             stop_logging(handler)
     except BorrowError as exc:

@@ -18,7 +18,7 @@ from borrow.daemon.config import load_config, with_port
 from borrow.daemon.front import Door, our_uid
 from borrow.daemon.kitchen import Kitchen
 from borrow.daemon.places import StateDir, lock, runtime_dir, socket_path
-from borrow.daemon.ports import HeldPort, choose_port
+from borrow.daemon.ports import BACKLOG, HeldPort, choose_port
 from borrow.daemon.rejections import Rejections
 from borrow.daemon.tasks import Tasks
 from borrow.daemon.unixhttp import Answer, Call, ControlServer
@@ -115,13 +115,16 @@ class Daemon:
             uid=our_uid(),
             limits=world.limits,
             on_reject=self._rejections.add,
-            lane=self._lane if world.lane else None,
         )
         self._control = ControlServer(self._answer, uid=our_uid())
 
     async def start(self, control_path: Path) -> None:
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._door, sock=self._port.listener)
+        # The loop listens once more, and its own backlog is a tenth of ours: what finds no place in
+        # it is tried again by its kernel after seconds.
+        self._server = await loop.create_server(
+            self._door, sock=self._port.listener, backlog=BACKLOG
+        )
         if (self._state / MONITORED).exists():
             from borrow.daemon.csm_clients import hold_saved  # late: few have such programs
 
@@ -158,14 +161,13 @@ class Daemon:
                 rejections=self._rejections,
                 stop=self._stop.set,
             )
+            # Not before: nothing is cached, and a stranger's bytes must not build a core.
+            self._door.lane = self._core.lane.answer if self._world.lane else None
+            self._door.look = self._core.agents.look
         return self._core
 
     async def _answer(self, call: Call) -> Answer:
         return await self.core().control(call)
-
-    def _lane(self, data: bytes) -> bytes | None:
-        # Without a core nothing is cached, and a stranger's bytes must not build one.
-        return self._core.lane.answer(data) if self._core is not None else None
 
     def _known(self, authorization: str) -> bool:
         return self.core().bearers.holds(authorization)

@@ -35,6 +35,7 @@ UNANSWERED: Final = 900.0
 REQUEST_LIFE: Final = 300  # seconds between nbf and exp of the request object
 SHORTEST_POLL: Final = 0.2  # seconds; a peer that answers at once must not be asked in a tight loop
 _LOST_ANSWERS: Final = 2  # times a flight asks again for a yes whose answer was lost
+_JUST_OVER: Final = 1.0  # seconds between two asks around a grant's end
 _LOOK_EVERY: Final = 3.0  # seconds between looks at who has seen a request, while someone watches
 
 
@@ -66,7 +67,12 @@ class Pilot:
         for left in range(_LOST_ANSWERS, -1, -1):
             await self._get_acknowledged(flight)
             try:
-                return self._grant(flight, await self._redeemed(flight))
+                grant = self._grant(flight, await self._redeemed(flight))
+                if not left or not grant.ends.passed(self._clock()):
+                    return grant
+                # At a grant's very end the approver may still resume it: ask once it is over there.
+                await asyncio.sleep(_JUST_OVER)
+                flight.move(FlightState.ASKING)
             except Refused as exc:
                 # Collected, says the approver, but not by us: the answer was lost on the way. A
                 # fresh equal request joins the grant that is open; nobody is asked again.
@@ -97,6 +103,7 @@ class Pilot:
             share=flight.facts.share,
             mode=redeemed.mode or flight.mode,
             ends=Deadline.at(redeemed.expires_at, self._clock()),
+            agent=str(flight.context.get("agent", "")),
             token=redeemed.token,
         )
 

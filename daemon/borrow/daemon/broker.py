@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from borrow.daemon.asking import UNANSWERED, Pilot
+from borrow.daemon.atwork import AtWork
 from borrow.daemon.cache import (
     Cache,
     Grant,
@@ -26,6 +27,7 @@ from borrow.daemon.cache import (
 from borrow.daemon.denials import Denials
 from borrow.daemon.elevation import Elevations
 from borrow.daemon.flights import Flight, FlightState
+from borrow.daemon.groups import session_key
 from borrow.daemon.minting import Minting
 from borrow.daemon.tower import Tower
 from borrow.daemon.vends import Vends
@@ -103,6 +105,8 @@ class Broker:
         self.config = config
         self.catalogue = catalogue
         self.cache = Cache()
+        self._at_work = AtWork()
+        self.cache.on_end = self._at_work.ended
         self.denials = Denials()
         self.elevations = Elevations()
         self.vends = Vends()
@@ -153,6 +157,8 @@ class Broker:
             self._minting.refresh(found.grant)
         if found.shared:
             self._tell_shared(caller.group, found.grant)
+        if facts.base and target.role != facts.base:
+            self._at_work.served(session_key(caller.group), found.grant, self.now())
         self.vends.note(caller.group, found.grant, found.held, self.now)
         return Served(found.grant, found.held, facts.region)
 
@@ -185,6 +191,7 @@ class Broker:
         try:
             await self._tower.join(caller, target)
         except Refused as exc:
+            self._at_work.let_go(session_key(caller.group))
             logger.info("not elevated", extra={"role": target.role, "why": exc.state})
 
     async def _mint(self, grant: Grant, group: Group, left: int) -> int:
@@ -229,7 +236,10 @@ class Broker:
         return known
 
     def _target(self, group: Group, facts: RoleFacts) -> Group:
-        """An elastic role stands for its base, until its callers were lifted to another role."""
+        """An elastic role stands for its base, until its callers were lifted to another role.
+
+        And where that role ran out under their hands: they wait for more of it, or for a no.
+        """
         if not facts.base:
             return group
         now = self.now()
@@ -243,7 +253,10 @@ class Broker:
         for flight in self.flights:
             if flight.lifts and not flight.over and group.same_session(flight.group.id):
                 return group.for_role(flight.facts.name)
-        return group.for_role(self.elevations.wanted(group, now) or facts.base)
+        wanted = self.elevations.wanted(group, now)
+        return group.for_role(
+            wanted or self._at_work.cut_off(session_key(group), now) or facts.base
+        )
 
     def lifted_to(self, group: Group) -> str:
         """The role whose grant `group` is served from now, its own unless it is an elastic one."""
@@ -252,7 +265,11 @@ class Broker:
 
     def _look(self, group: Group) -> Serve | Mint | OutOfContact | Nothing:
         return self.cache.look(
-            group.role, group.id, self.now(), self._contact.last, may_share=not group.agent
+            group.role,
+            group.id,
+            self.now(),
+            self._contact.last,
+            may_share=not group.is_apart,
         )
 
     def _tell_shared(self, group: Group, grant: Grant) -> None:
@@ -331,7 +348,8 @@ class Broker:
     def own_grant(self, role: str, group: Group | None, grant_id: str = "") -> Grant:
         """The live grant of `role`, the group's own first; Misconfigured if there is none.
 
-        With `grant_id` only that one.
+        With `grant_id` only that one. An agent has its own only: its person's are not its to
+        prolong.
         """
         now = self.now()
         live = [
@@ -339,6 +357,8 @@ class Broker:
             for grant in self.cache.live(now)
             if grant.role == role and grant_id in ("", grant.grant_id)
         ]
+        if group is not None and group.agent:
+            live = [grant for grant in live if grant.group == group.id]
         if not live:
             raise Misconfigured(f"no live grant of {role!r}", hint="`borrow` shows what you hold")
         own = [grant for grant in live if group is not None and grant.group == group.id]

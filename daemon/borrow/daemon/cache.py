@@ -5,7 +5,7 @@ until when, is decided here and nowhere else:
 
 - until min(credential expiry, grant end), looked at when serving, never by a timer alone;
 - within the tier's lease of the last contact with the approver (a revocation must reach us);
-- by the caller group that asked, or by the whole device where the role says `share = "device"`;
+- by the caller group that asked, or by all people of the device where `share = "device"`;
 - never after the grant was said to be over, whatever arrives late (invariant I9).
 """
 
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from borrow.daemon.moments import Deadline, Moment
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from borrow.protocol.credentials import AwsCredentials
 
@@ -35,7 +35,8 @@ LONGEST_GRANT: Final = 7 * 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A grant this device was given. `group` is the id of the caller group that asked."""
+    """A grant this device was given. `group` is the id of the caller group that asked, `agent` the
+    agent that it is, if it is one: its sessions bear its name, so nobody shares them."""
 
     grant_id: str
     request_id: str
@@ -46,7 +47,13 @@ class Grant:
     share: str
     mode: str
     ends: Deadline
+    agent: str = ""
     token: str = field(repr=False, default="")  # the grant token: in memory only, ever
+
+    @property
+    def is_apart(self) -> bool:
+        """Of an agent or a container: nobody else's, whatever the role says of sharing."""
+        return bool(self.agent) or "@" in self.group
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +99,19 @@ Look = Serve | Mint | OutOfContact | Nothing
 
 
 class Cache:
-    """The grants and credentials of one daemon. Memory only."""
+    """The grants and credentials of one daemon. Memory only.
+
+    `on_change` is called when a grant came or was ended, not when one ends by itself; `on_end`
+    for each grant that somebody ended.
+    """
 
     def __init__(self) -> None:
+        self.on_change: Callable[[], None] = lambda: None
+        self.on_end: Callable[[str, Moment], None] = lambda grant_id, now: None
         self._grants: dict[str, Grant] = {}
         self._held: dict[str, Held] = {}
         self._graves: dict[str, Deadline] = {}
+        self.epoch = 0  # grows with each change of what may be served
 
     def look(
         self,
@@ -129,7 +143,7 @@ class Cache:
             if grant.role != role:
                 continue
             own = grant.group == group
-            if not own and not (may_share and grant.share == "device"):
+            if not own and (grant.is_apart or not may_share or grant.share != "device"):
                 continue
             rank = (own, grant.ends.wall)
             if best is None or rank > (best.group == group, best.ends.wall):
@@ -148,6 +162,8 @@ class Cache:
         if self.is_over(grant.grant_id, now) or grant.ends.passed(now):
             return False
         self._grants[grant.grant_id] = grant
+        self.on_change()
+        self.epoch += 1
         return True
 
     def is_over(self, grant_id: str, now: Moment) -> bool:
@@ -164,6 +180,7 @@ class Cache:
         if ends.passed(now):
             return False
         self._held[grant_id] = Held(credentials, now, ends)
+        self.epoch += 1
         return True
 
     def end(self, grant_id: str, now: Moment, *, until: float | None = None) -> Grant | None:
@@ -171,6 +188,8 @@ class Cache:
 
         `until` is its end in unix seconds, if the message named one.
         """
+        self.epoch += 1
+        self.on_end(grant_id, now)
         grant = self._grants.pop(grant_id, None)
         self._held.pop(grant_id, None)
         latest = now.wall + LONGEST_GRANT
@@ -178,13 +197,17 @@ class Cache:
         grave, known = Deadline.at(end, now), self._graves.get(grant_id)
         if known is None or known.wall < grave.wall:
             self._graves[grant_id] = grave
+        if grant is not None:
+            self.on_change()
         return grant
 
     def forget(self, grant_id: str) -> None:
         """Drop a grant whose token the approver no longer takes. No grave: if the grant lives, the
         question that follows joins it and brings a new token; if not, nothing will name it."""
-        self._grants.pop(grant_id, None)
+        self.epoch += 1
         self._held.pop(grant_id, None)
+        if self._grants.pop(grant_id, None) is not None:
+            self.on_change()
 
     def end_all(self, now: Moment, grant_ids: Collection[str] | None = None) -> list[Grant]:
         """End many at once (None: all), for a frozen device or `return --all`."""

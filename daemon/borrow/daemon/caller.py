@@ -16,9 +16,10 @@ import json
 import os
 import re
 import shlex
-from dataclasses import dataclass, field
+import sys
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from borrow.daemon import procfs
 from borrow.daemon.masking import mask_argv
@@ -45,6 +46,22 @@ AGENT_FLAGS: Final[tuple[tuple[str, str], ...]] = (
     ("AUGMENT_AGENT", "augment"),
 )
 
+# Agents that say it by their own name instead: the agent itself, which does not set its flag for
+# itself, and what it starts without one (an MCP server). Names of other tools too are not here.
+AGENT_PROGRAMS: Final[dict[str, str]] = {
+    "claude": "claude-code",
+    "codex": "codex",
+    "cursor-agent": "cursor",
+    "opencode": "opencode",
+    "aider": "aider",
+}
+
+# What adopts orphans and starts services: no agent, and no family of what it adopted.
+_INITS: Final = frozenset({"systemd", "init", "tini", "dumb-init", "docker-init", "catatonit"})
+
+MAX_AGENT: Final = 40  # characters of its name
+UNNAMED_AGENT: Final = "agent"  # `--agent` says that it is one, and not which
+_NOT_A_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 _BARE = re.compile(r"[\w@%+=:,./*-]+")  # readable without quotes; `***` stays as it is
 _CONTAINER = re.compile(r"(?:^|[/\-:])([0-9a-f]{64})(?=$|[./])")
 
@@ -87,6 +104,10 @@ class ProcessFacts:
 
 def session_of(pid: int) -> Session | None:
     """The session `pid` is in now; a process cannot enter another one, only open its own."""
+    if sys.platform == "darwin":
+        from borrow.daemon import caller_macos  # late: only there
+
+        return caller_macos.session_of(pid)
     own = procfs.stat_of(pid)
     if own is None:
         return None
@@ -112,6 +133,10 @@ def session_alive(sid: int, leader_start: int) -> bool:
     Cheap while the leader lives; else one look at every process, so the caller remembers a yes
     for a few seconds.
     """
+    if sys.platform == "darwin":
+        from borrow.daemon import caller_macos
+
+        return caller_macos.session_alive(sid, leader_start)
     leader = procfs.stat_of(sid)
     if leader is not None and leader.session in {0, sid} and leader.start == leader_start:
         if procfs.is_alive(leader):
@@ -182,11 +207,25 @@ def pids_of_inodes(inodes: Collection[int], uid: int) -> dict[int, int]:
     return found
 
 
+def holders_of_inodes(inodes: Collection[int], uid: int) -> dict[int, list[int]]:
+    """As `pids_of_inodes`, with every process that holds a socket; the newest first."""
+    wanted = {f"socket:[{inode}]": inode for inode in inodes}
+    found: dict[int, list[int]] = {}
+    for pid in procfs.pids(uid):
+        for inode in {wanted[link] for link in procfs.links(pid) if link in wanted}:
+            found.setdefault(inode, []).append(pid)
+    return found
+
+
 # -- a process, described ------------------------------------------------------------------------
 
 
 def describe(pid: int) -> ProcessFacts | None:
     """What is known of `pid`; None if it is gone, or was replaced while it was being read."""
+    if sys.platform == "darwin":
+        from borrow.daemon import caller_macos
+
+        return caller_macos.describe(pid)
     before = procfs.stat_of(pid)
     if before is None or not procfs.is_alive(before):
         return None
@@ -201,7 +240,7 @@ def describe(pid: int) -> ProcessFacts | None:
         parents=tuple(_name(parent, seen) for parent, seen in chain[:MAX_PARENTS]),
         git_branch=_git_branch(cwd) if _same_files(pid) else "",
         container=_container(pid),
-        agent=_agent([pid, *(parent for parent, _ in chain)]),
+        agent=_agent([(pid, before), *chain]).name,
     )
     after = procfs.stat_of(pid)
     return facts if after is not None and after.start == before.start else None
@@ -210,7 +249,23 @@ def describe(pid: int) -> ProcessFacts | None:
 def agent_of(pid: int) -> str:
     """The coding agent that `pid` runs under, or "": of `describe`, what every call needs."""
     own = procfs.stat_of(pid)
-    return "" if own is None else _agent([pid, *(parent for parent, _ in _ancestors(own))])
+    return "" if own is None else _agent([(pid, own), *_ancestors(own)]).name
+
+
+def who_of(pid: int) -> tuple[Session | None, str]:
+    """The session and the agent that `pid` speaks for.
+
+    All that one agent starts is one caller, though it may open a session for each command: their
+    session is that of the agent itself, found as their common ancestor.
+    """
+    own = procfs.stat_of(pid)
+    if own is None:
+        return None, ""
+    found = _agent([(pid, own), *_ancestors(own)])
+    session = session_of(pid)
+    if not found.name or session is None or (common := session_of(found.root)) is None:
+        return session, found.name
+    return replace(common, tty=common.tty if session.tty else ""), found.name
 
 
 def as_context(facts: ProcessFacts | None) -> dict[str, object]:
@@ -271,14 +326,42 @@ def _name(pid: int, seen: procfs.Stat) -> str:
     return procfs.clean(procfs.link(pid, "exe").rpartition("/")[2] or seen.comm, 64)
 
 
-def _agent(pids: list[int]) -> str:
-    for pid in pids:
-        entries = procfs.read(f"{procfs.PROC}/{pid}/environ").split(b"\0")
-        set_here = dict(entry.split(b"=", 1) for entry in entries if b"=" in entry)
-        for variable, agent in AGENT_FLAGS:
-            if value := set_here.get(variable.encode()):
-                return agent or procfs.clean(procfs.decode(value), 40)
+class _Agent(NamedTuple):
+    """`root` is the process that all of the agent's come from."""
+
+    name: str = ""
+    root: int = 0
+
+
+def _agent(line: list[tuple[int, procfs.Stat]]) -> _Agent:
+    """The agent nearest to the first process of `line`, which goes from child to parent."""
+    found = _Agent()
+    for place, (pid, seen) in enumerate(line):
+        by_name = AGENT_PROGRAMS.get(seen.comm, "")
+        name = by_name or _flagged(pid)
+        if not name or name != (found.name or name):
+            continue
+        # A flag is set by the parent for its children, unless it died and an init took them in.
+        above = line[place + 1] if place + 1 < len(line) else (pid, seen)
+        is_set_above = not by_name and above[1].comm not in _INITS
+        found = _Agent(name, above[0] if is_set_above else pid)
+    return found
+
+
+def _flagged(pid: int) -> str:
+    """The agent that an environment names. What AI_AGENT says is the agent's own word."""
+    entries = procfs.read(f"{procfs.PROC}/{pid}/environ").split(b"\0")
+    set_here = dict(entry.split(b"=", 1) for entry in entries if b"=" in entry)
+    for variable, agent in AGENT_FLAGS:
+        if value := set_here.get(variable.encode()):
+            return agent or agent_name(procfs.decode(value))
     return ""
+
+
+def agent_name(claimed: str) -> str:
+    """`claimed` as a name that may stand in a caller group's; never "", so that a claim counts."""
+    plain = _NOT_A_NAME.sub("-", claimed)[:MAX_AGENT].strip("-")
+    return plain or UNNAMED_AGENT
 
 
 def _container(pid: int) -> str:

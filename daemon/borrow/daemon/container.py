@@ -22,9 +22,11 @@ from borrow.protocol.request import is_role_name
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from borrow.daemon.agents import Agents
     from borrow.daemon.broker import Broker, Served
     from borrow.daemon.front import Door
-    from borrow.daemon.groups import Bearer, Bearers
+    from borrow.daemon.groups import Bearer, Bearers, Group
+    from borrow.daemon.peer import Peer
     from borrow.daemon.ticker import Ticker
 
 PREFIX = "/v1/credentials/"
@@ -37,12 +39,14 @@ class Container:
         self,
         broker: Broker,
         bearers: Bearers,
+        agents: Agents,
         ticker: Ticker,
         door: Door,
         on_reject: Callable[[str], None],
     ) -> None:
         self._broker = broker
         self._bearers = bearers
+        self._agents = agents
         self._ticker = ticker
         self._door = door
         self._on_reject = on_reject
@@ -55,12 +59,13 @@ class Container:
     async def credentials(self, request: web.Request) -> web.StreamResponse:
         role = request.raw_path.partition("?")[0].removeprefix(PREFIX)  # as sent, not decoded
         if not is_role_name(role):
+            self._on_reject("not_found")
             return refused("not_found", 404)
         bearer = await self._bearer(request, role)
         if bearer is None:
             self._on_reject("bearer")
             return refused("unauthorized", 401)
-        caller = self._caller(request, bearer)
+        caller = self._caller(request, bearer, await self._group(request, bearer))
         if (served := self._broker.look(caller)) is not None and (
             body := self._render(served)
         ) is not None:
@@ -81,15 +86,24 @@ class Container:
         bearer = await self._bearers.find(given[0])
         return bearer if bearer is not None and bearer.group.role == role else None
 
+    async def _group(self, request: web.Request, bearer: Bearer) -> Group:
+        """Whose the call is: the bearer's group, or that of an agent which came by the bearer."""
+        if bearer.group.agent:
+            return bearer.group
+        agent = await self._agents.behind(peer_of(self._door, request))
+        return bearer.group if agent is None else agent.of(bearer.group)
+
     def _render(self, served: Served) -> bytes | None:
         return container_document(served, self._broker.now())
 
-    def _caller(self, request: web.Request, bearer: Bearer) -> Caller:
+    def _caller(self, request: web.Request, bearer: Bearer, group: Group) -> Caller:
         async def describe() -> dict[str, Any]:
-            return await describe_connection(self._door, request)
+            found = await describe_connection(self._door, request)
+            # What comes by a container's bearer is carried by the process that serves its socket.
+            return found | ({"container": bearer.container} if bearer.container else {})
 
         return Caller(
-            group=bearer.group,
+            group=group,
             via="container",
             asked=Asked(bearer.reason, bearer.ticket, bearer.seconds),
             describe=describe,
@@ -97,9 +111,13 @@ class Container:
         )
 
 
+def peer_of(door: Door, request: web.Request) -> Peer | None:
+    return door.whois(request.transport) if request.transport is not None else None
+
+
 async def describe_connection(door: Door, request: web.Request) -> dict[str, Any]:
     """The process behind a request's connection, as `request_context.process` plus `agent`."""
-    peer = door.whois(request.transport) if request.transport is not None else None
+    peer = peer_of(door, request)
     if peer is None:
         return {}
     facts = await asyncio.to_thread(describe_inode, peer.inode, peer.uid)

@@ -12,10 +12,11 @@ import contextlib
 import os
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from borrow.daemon.caller import agent_of, as_context, describe, session_of
+from borrow.daemon.caller import agent_name, agent_of, as_context, describe, who_of
+from borrow.daemon.container_claim import take_container
 from borrow.daemon.flights import FlightState
 from borrow.daemon.groups import Group
 from borrow.daemon.ports import LOOPBACK
@@ -24,7 +25,6 @@ from borrow.protocol.strict import Members
 
 if TYPE_CHECKING:
     from borrow.daemon.broker import Broker
-    from borrow.daemon.caller import Session
     from borrow.daemon.config import DaemonConfig
     from borrow.daemon.csm import Listener
     from borrow.daemon.ending import Endings
@@ -98,9 +98,11 @@ def daemon_routes(parts: Parts) -> list[Route]:
         return status_of(parts)
 
     async def bearers(call: Call, _: str) -> Answer:
-        body = Members(call.body, "request")
+        rest, agent = take_agent(call.body)
+        rest, container = take_container(rest)
+        body = Members(rest, "request")
         role = role_in(body)
-        run, elevate = flag(body, "run"), flag(body, "elevate")
+        run, elevate, listed = flag(body, "run"), flag(body, "elevate"), flag(body, "roles")
         reason, ticket = body.text_or("reason"), body.text_or("ticket", limit=128)
         seconds = seconds_in(body)
         body.end()
@@ -110,17 +112,24 @@ def daemon_routes(parts: Parts) -> list[Route]:
             # Without it the bearer is good all the same; the first fetch waits for the approver.
             facts = await parts.broker.catalogue.role(role)
             region, needs = facts.region, facts.needs
-        group = await caller_group(call.pid, role)
-        bearer = parts.bearers.issue(group, reason=reason, ticket=ticket, seconds=seconds)
+        group = await caller_group(call.pid, role, agent)
+        group = replace(group, container=container.name)
+        bearer = parts.bearers.issue(
+            group, reason=reason, ticket=ticket, seconds=seconds, container=container.told
+        )
         if elevate:
             parts.broker.elevations.agree(group)
         monitor = await parts.csm.client(group) if run else {}
         url = f"http://{LOOPBACK}:{parts.port}/v1/credentials/{role}"
-        return {"url": url, "bearer": bearer, "role": role, "region": region, "needs": needs} | (
-            {"csm": monitor} if run else {}
+        known = [{"name": each.name, "arn": each.arn} for each in parts.broker.catalogue.all()]
+        return (
+            {"url": url, "bearer": bearer, "role": role, "region": region, "needs": needs}
+            | ({"csm": monitor} if run else {})
+            | ({"roles": known} if listed else {})  # which of the caller's profiles are roles
         )
 
     async def imds(call: Call, _: str) -> Answer:
+        await refuse_agents(call.pid, "offer a role as instance credentials")
         if call.body in ({}, {"role": None}):
             parts.imds.off()
         else:
@@ -234,16 +243,26 @@ def ask_of(flight: Flight, parts: Parts) -> dict[str, Any]:
     }
 
 
-async def caller_group(pid: int, role: str) -> Group:
-    """The caller group of the process at the other end of the control socket."""
+async def caller_group(pid: int, role: str, agent: str = "") -> Group:
+    """The caller group of the process at the other end of the control socket.
 
-    def look() -> tuple[Session | None, str]:
-        return session_of(pid), agent_of(pid)
-
-    session, agent = await asyncio.to_thread(look)
+    `agent` is what it claims to be: it makes an agent of a caller who does not look like one, and
+    never the other way round.
+    """
+    session, found = await asyncio.to_thread(who_of, pid)
     if session is None:
         raise Misconfigured("the calling process cannot be seen", hint="is /proc mounted?")
-    return Group(role, session.sid, session.leader_start, session.tty, agent)
+    return Group(role, session.sid, session.leader_start, session.tty, found or agent)
+
+
+async def refuse_agents(pid: int, what: str) -> None:
+    """What a person does for a person. No boundary: code of the same user can hide what it is."""
+    if agent := await asyncio.to_thread(agent_of, pid):
+        raise Refused(
+            f"{agent} cannot {what}",
+            hint="a person does that, in a terminal of their own",
+            state="agent",
+        )
 
 
 async def caller_process(pid: int) -> dict[str, Any]:
@@ -267,6 +286,21 @@ def role_named(role: str) -> str:
 def flag(body: Members, name: str) -> bool:
     """1 or absent."""
     return bool(body.whole(name, high=1)) if body.has(name) else False
+
+
+def take_agent(body: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """The body without `agent`, and the name of the agent that the caller says it is, or "".
+
+    1 is an agent without a name. A name is cut to what may stand in a group's.
+    """
+    rest = dict(body)
+    match rest.pop("agent", ""):
+        case str(name):
+            return rest, agent_name(name) if name else ""
+        case True | 1:
+            return rest, agent_name("")
+        case _:
+            raise Misconfigured("agent is 1 or a name", hint="leave it out for a person")
 
 
 def seconds_in(body: Members) -> int:

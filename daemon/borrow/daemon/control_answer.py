@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from borrow.daemon.answering import Answer as Decision
 from borrow.daemon.answering import answer_request
-from borrow.daemon.control import ID, Parts, Route, role_named, route, seconds_in
+from borrow.daemon.control import ID, Parts, Route, refuse_agents, role_named, route, seconds_in
 from borrow.protocol.errors import Misconfigured, Refused, Untrusted
 from borrow.protocol.ids import kind_of
 from borrow.protocol.strict import Members, parse_object
@@ -42,6 +42,8 @@ def answer_routes(parts: Parts) -> list[Route]:
             reason=body.text_or("reason"),
         )
         body.end()
+        if decision.decision == "approve":
+            await refuse_agents(call.pid, "say yes for a person")
         told = await answer_request(upstream, subject, decision)
         parts.inbox.count = max(0, parts.inbox.count - 1)
         return told
@@ -81,6 +83,7 @@ def _totp_routes(parts: Parts) -> list[Route]:
     async def begin(call: Call, _: str) -> Answer:
         from borrow.protocol.jose import unseal  # late: it imports cryptography
 
+        await refuse_agents(call.pid, "enrol an authenticator")
         body = Members(call.body, "request")
         old_code = body.text_or("code", limit=16)
         body.end()

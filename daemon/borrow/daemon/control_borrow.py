@@ -19,6 +19,7 @@ from borrow.daemon.control import (
     role_named,
     route,
     seconds_in,
+    take_agent,
 )
 from borrow.daemon.control_held import GrantLine
 from borrow.daemon.documents import process_document
@@ -43,10 +44,11 @@ def borrow_routes(parts: Parts) -> list[Route]:
 
     async def ask(call: Call, _: str) -> Answer:
         rest, wait = take_flag(call.body, "wait", default=True)
+        rest, agent = take_agent(rest)
         body = Members(rest, "request")
         role, asked = role_in(body), _asked(body)
         body.end()
-        caller = await _caller(call.pid, role, "cli", asked)
+        caller = await _caller(call.pid, role, "cli", asked, agent)
 
         async def run(send: Send) -> None:
             await follow(parts, await broker.ask(caller), send, wait=wait)
@@ -60,8 +62,9 @@ def borrow_routes(parts: Parts) -> list[Route]:
         body.end()
         caller = await _caller(call.pid, role, "cli", asked)
         grant = broker.own_grant(role, caller.group, grant_id)
-        if grant_id:  # from the tray: it stays with the session that works with it
-            caller = replace(caller, group=Group.named(grant.role, grant.group))
+        # In the name of those who hold it: the terminal of a running job is not free to type in.
+        holders = Group.named(grant.role, grant.group)
+        caller = replace(caller, group=holders if holders.sid else caller.group)
 
         async def run(send: Send) -> None:
             flight = await broker.ask(caller, extends=grant)
@@ -241,11 +244,11 @@ async def _give_back(parts: Parts, call: Call) -> list[str]:
     return [each.grant_id for each in left]
 
 
-async def _caller(pid: int, role: str, via: str, asked: Asked) -> Caller:
+async def _caller(pid: int, role: str, via: str, asked: Asked, agent: str = "") -> Caller:
     async def describe() -> dict[str, Any]:
         return await caller_process(pid)
 
-    group = await caller_group(pid, role)
+    group = await caller_group(pid, role, agent)
     # `borrow ask` shows the wait itself.
     return Caller(group, via, asked, describe, terminal=via == "process" and group.tty != "")
 

@@ -12,8 +12,10 @@ import os
 import socket
 from typing import TYPE_CHECKING, Any, Final
 
+from borrow.daemon.agents import Agents
 from borrow.daemon.broker import Broker
 from borrow.daemon.catalogue import Catalogue
+from borrow.daemon.console import Links, console_routes
 from borrow.daemon.control import Control, Inbox, Parts, daemon_routes
 from borrow.daemon.control_answer import answer_routes
 from borrow.daemon.control_borrow import borrow_routes
@@ -31,6 +33,9 @@ from borrow.daemon.groups import Bearers
 from borrow.daemon.imds_role import NAME as IMDS_ROLE
 from borrow.daemon.imds_role import ImdsRole
 from borrow.daemon.lane import Lane
+from borrow.daemon.places import runtime_dir
+from borrow.daemon.prompts import FOLDER as PROMPTS
+from borrow.daemon.prompts import Prompts
 from borrow.daemon.telling import Teller, shared_line
 from borrow.daemon.ticker import Ticker
 from borrow.daemon.upstream import Upstream
@@ -139,12 +144,19 @@ class Core:
         if monitor is not None:
             spawn(self.csm.resume())
         self.endings = Endings(self.broker.cache, world.now, self._say, world.look_every)
-        self.lane = Lane(self.broker, self.bearers, spawn, port=port)
+        prompts = runtime_dir(state.path, world.environ) / PROMPTS
+        self.prompts = Prompts(prompts, self.broker.cache.live, world.now)
+        self.broker.cache.on_change = self.prompts.refresh
+        self.links = Links(lambda: world.now().boot, world.entropy)
+        self.agents = Agents(spawn)
+        self.lane = Lane(self.broker, self.bearers, self.agents, spawn, port=port)
         self.control = self._routes()
         self._spawn(self.poll.run(self._poll_needed))
 
     async def close(self) -> None:
+        self.prompts.clear()
         self.lane.close()
+        self.agents.close()
         self.ticker.close()
         self.csm.close()
         await self.upstream.close()
@@ -175,6 +187,7 @@ class Core:
                 *held_routes(parts),
                 *elevate_routes(parts),
                 *answer_routes(parts),
+                *console_routes(parts, self.links),
                 *watch_routes(parts, self._watchers),
             ],
             on_change=lambda: self._watchers.touch(asked=True),
@@ -201,8 +214,10 @@ class Core:
         return build_app(
             self.broker,
             self.bearers,
+            self.agents,
             self.ticker,
             self._door,
+            self.links,
             port=self._port,
             imds_role=self.imds_role,
             imds_key=self._world.entropy(32),

@@ -18,10 +18,17 @@ _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456
 
 
 def main(argv: list[str]) -> int:
-    """`argv` is SOCKET ROLE, or ROLE alone: then the daemon of the user's state directory."""
-    if len(argv) not in (1, 2):
+    """`argv` is SOCKET ROLE, or ROLE alone: then the daemon of the user's state directory.
+
+    SOCKET ROLE BORROW STATE is the line of an installed profile: without a daemon it becomes
+    `BORROW credential ROLE`, which starts the one of STATE. `--unserved PROFILE ROLE` stands in a
+    run as ROLE for a profile whose own keys are not to be used.
+    """
+    if len(argv) == 3 and argv[0] == "--unserved":
+        return _unserved(argv[1], argv[2])
+    if len(argv) not in (1, 2, 4):
         return _fail("credential takes a role", "borrow credential ROLE")
-    path, role = argv if len(argv) == 2 else (_default_socket(), argv[0])
+    path, role = (_default_socket(), argv[0]) if len(argv) == 1 else argv[:2]
     if not path:
         return 1
     if not role or not _ROLE.issuperset(role):
@@ -30,6 +37,8 @@ def main(argv: list[str]) -> int:
         connection = socket(AF_UNIX, SOCK_STREAM)
         connection.connect(path)
     except OSError:
+        if len(argv) == 4:
+            _start_with(argv[2], argv[3], role)
         return _fail("the daemon is not running", "borrow daemon start")
     try:
         connection.sendall(_request(role))
@@ -38,6 +47,25 @@ def main(argv: list[str]) -> int:
         return _fail("the daemon broke off", "borrow daemon logs")
     finally:
         connection.close()
+
+
+def _start_with(borrow: str, state: str, role: str) -> None:
+    """Become the command that starts a daemon first; returns only if that cannot be."""
+    environment = dict(posix.environ)
+    environment[b"BORROW_STATE_DIR"] = state.encode("utf-8", "surrogateescape")
+    try:
+        posix.execve(borrow, [borrow, "credential", role], environment)
+    except OSError:
+        return
+
+
+def _unserved(profile: str, role: str) -> int:
+    told = f"the profile {profile!r}" if profile != "?" else "this profile"
+    return _fail(
+        f"{told} has keys of its own, which a run as {role} does not use, and no role of yours "
+        "is known for it",
+        f"borrow run {role} --profile {profile} -- COMMAND lets {role} stand for it",
+    )
 
 
 def _request(role: str) -> bytes:

@@ -20,7 +20,9 @@ OTHERWISE: Final = 30.0
 AN_ERROR: Final = 5.0
 
 _SOON_OVER: Final = frozenset({"expired", "expired_token", "lapsed", "policy", "throttled"})
-_SOON_OVER_TOO: Final = frozenset({"cancelled", "wrong_state", "clock_skew", "frozen"})
+_SOON_OVER_TOO: Final = frozenset(
+    {"agent_budget", "cancelled", "wrong_state", "clock_skew", "frozen"}
+)
 
 
 @dataclass(frozen=True, slots=True)

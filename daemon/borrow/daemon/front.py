@@ -19,11 +19,12 @@ import ipaddress
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
+
+from borrow.daemon.census import Census, Count, holders
 
 if TYPE_CHECKING:
-    from aiohttp import web
     from typing_extensions import override
 
     from borrow.daemon.peer import Peer, PeerSource
@@ -36,7 +37,6 @@ else:
 logger = logging.getLogger(__name__)
 
 OnReject = Callable[[str, int | None], None]
-Census = Callable[[Collection[int], int], Mapping[int, int]]
 
 # Bytes. SDKs send 300 to 900; bearers and tokens stay below 1 KiB.
 MAX_HEAD: Final = 16 * 1024
@@ -58,16 +58,13 @@ class Limits(NamedTuple):
     per_second: int = 2_000  # requests of one connection; a busy SDK makes a few hundred
 
 
+# What the lane says of a connection that has to be looked at first; then it is asked once more.
+LATER: Final = b""
+
+
 class _No(NamedTuple):
     reason: str
     uid: int | None = None
-
-
-def holders(inodes: Collection[int], uid: int) -> Mapping[int, int]:
-    """Which process holds each socket; in a thread."""
-    from borrow.daemon.caller import pids_of_inodes  # late: ordinary use never counts
-
-    return pids_of_inodes(inodes, uid)
 
 
 class Door:
@@ -89,22 +86,21 @@ class Door:
         limits: Limits | None = None,
         allow_root: bool = False,
         on_reject: OnReject | None = None,
-        census: Census = holders,
-        lane: Callable[[bytes], bytes | None] | None = None,
+        census: Count = holders,
+        lane: Callable[[bytes, Peer | None], bytes | None] | None = None,
     ) -> None:
         self.refused: Counter[str] = Counter()
         self.admitted = 0
         self.limits = limits or Limits()
         self.hand_over = hand_over
         self.lane = lane
+        self.look: Callable[[Peer, Callable[[], None]], None] | None = None
         self._peers = peers
         self._uid = uid
         self._allow_root = allow_root
         self._on_reject = on_reject
-        self._census = census
         self._open: dict[asyncio.Transport, Peer | None] = {}  # admitted, oldest first
-        self._waiting: dict[Visitor, None] = {}  # ask the census first
-        self._counting: asyncio.Future[Mapping[int, int]] | None = None
+        self._census: Census[Visitor] = Census(census, uid, self._present, self._judge)
 
     def __call__(self) -> Visitor:
         return Visitor(self)
@@ -118,10 +114,8 @@ class Door:
         """At shutdown, before aiohttp's clean-up, which would wait for every held call."""
         for transport in list(self._open):
             transport.abort()
-        for visitor in list(self._waiting):
-            visitor.transport.abort()
         self._open.clear()
-        self._waiting.clear()
+        self._census.abort_all()
 
     def whois(self, transport: asyncio.Transport) -> Peer | None:
         """The peer of a connection that is open now, without asking the kernel again."""
@@ -137,13 +131,12 @@ class Door:
             return
         visitor.peer = verdict
         self._forget_closed()
-        if self._counting is None and len(self._open) < self.limits.per_process:
+        if not self._census.running and len(self._open) < self.limits.per_process:
             self._admit(visitor)
-        elif len(self._open) >= self.limits.total or len(self._waiting) >= self.limits.waiting:
+        elif len(self._open) >= self.limits.total or len(self._census) >= self.limits.waiting:
             self.refuse(visitor.transport, "limit", self._uid)
         else:
-            self._waiting[visitor] = None
-            self._start_census()
+            self._census.wait(visitor)
 
     def _examine(self, transport: asyncio.Transport) -> _No | Peer | None:
         """Who may come in (None where the system does not tell), or why not."""
@@ -168,7 +161,7 @@ class Door:
             self._on_reject(reason, uid)
 
     def forget(self, visitor: Visitor) -> None:
-        self._waiting.pop(visitor, None)
+        self._census.forget(visitor)
         self._open.pop(visitor.transport, None)
 
     # -- room ------------------------------------------------------------------------------------
@@ -184,42 +177,17 @@ class Door:
         for transport in [each for each in self._open if each.is_closing()]:
             del self._open[transport]
 
-    def _start_census(self) -> None:
-        """Find out which process holds each connection: one pass over /proc, in a thread.
-
-        Below `per_process` connections nobody can be over the cap, so this never runs in ordinary
-        use. One pass for all who wait keeps a flood from buying more than one pass at a time.
-        """
-        if self._counting is not None:
-            return
-        asked = list(self._waiting)
-        peers = [*self._open.values(), *(visitor.peer for visitor in asked)]
-        inodes = {peer.inode for peer in peers if peer is not None}
-        loop = asyncio.get_running_loop()
-        self._counting = loop.run_in_executor(None, self._census, inodes, self._uid)
-        self._counting.add_done_callback(lambda done: self._after_census(done, asked))
-
-    def _after_census(self, done: asyncio.Future[Mapping[int, int]], asked: list[Visitor]) -> None:
-        self._counting = None
-        if done.cancelled():
-            return
-        if (failure := done.exception()) is not None:
-            logger.warning("connections could not be counted", extra={"cause": repr(failure)})
-        holders: Mapping[int, int] = {} if failure else done.result()
+    def _present(self) -> list[Peer | None]:
         self._forget_closed()
-        # Sockets whose holder is not found are counted together: hiding buys no more room.
-        held = Counter(_holder(holders, peer) for peer in self._open.values())
-        for visitor in asked:
-            if self._waiting.pop(visitor, visitor) is visitor or visitor.transport.is_closing():
-                continue  # gone, or cut at its deadline, meanwhile
-            pid = _holder(holders, visitor.peer)
-            if held[pid] >= self.limits.per_process or len(self._open) >= self.limits.total:
-                self.refuse(visitor.transport, "limit", self._uid)
-            else:
-                held[pid] += 1
-                self._admit(visitor)
-        if self._waiting:
-            self._start_census()
+        return list(self._open.values())
+
+    def _judge(self, visitor: Visitor, held: int) -> bool:
+        """Whether one more of a process that holds `held` comes in; it is refused if not."""
+        if held >= self.limits.per_process or len(self._open) >= self.limits.total:
+            self.refuse(visitor.transport, "limit", self._uid)
+            return False
+        self._admit(visitor)
+        return True
 
 
 class Visitor(asyncio.Protocol):
@@ -228,14 +196,28 @@ class Visitor(asyncio.Protocol):
     While the door's lane answers its requests it stays here.
     """
 
-    __slots__ = ("_answered", "_buffer", "_deadline", "_door", "_entered", "peer", "transport")
+    __slots__ = (
+        *(
+            "_answered",
+            "_buffer",
+            "_deadline",
+            "_door",
+            "_entered",
+            "_loop",
+            "_looking",
+            "peer",
+            "transport",
+        ),
+    )
 
     transport: asyncio.Transport
 
     def __init__(self, door: Door) -> None:
         self._door = door
+        self._loop = asyncio.get_running_loop()
         self._buffer = b""
         self._entered = False
+        self._looking = False  # at its process; what comes meanwhile waits
         self._answered = 0.0  # when the lane last did, by the loop's clock
         self._deadline: asyncio.TimerHandle | None = None
         self.peer: Peer | None = None
@@ -245,7 +227,7 @@ class Visitor(asyncio.Protocol):
         self.transport = cast("asyncio.Transport", transport)  # TCP is
         self._door.receive(self)
         if not self.transport.is_closing():
-            self._deadline = asyncio.get_running_loop().call_later(
+            self._deadline = self._loop.call_later(
                 self._door.limits.header_seconds, self._on_deadline
             )
 
@@ -258,6 +240,11 @@ class Visitor(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
             return  # refused in connection_made; a read may have been queued already
+        if self._entered and not self._buffer:
+            done = self._answer(data)
+            if done is not False:
+                self._buffer = b"" if done else data
+                return
         self._buffer += data
         most = self._door.limits.max_head
         if len(self._buffer) > most and not _is_complete(self._buffer[:most]):
@@ -276,25 +263,52 @@ class Visitor(asyncio.Protocol):
     def _pass_on(self) -> None:
         if not self._entered or not (self._buffer and _is_complete(self._buffer)):
             return
+        if self._looking:
+            return
+        done = self._answer(self._buffer)
+        if done:
+            self._buffer = b""
+        elif done is False:
+            self._hand_over()
+
+    def _on_look(self) -> None:
+        self._looking = False
+        if self.transport.is_closing():
+            return
+        if self._answer(self._buffer, looked=True):
+            self._buffer = b""
+        else:
+            self._hand_over()
+
+    def _answer(self, data: bytes, *, looked: bool = False) -> bool | None:
+        """Whether the lane did; None if it will say once our process was looked at.
+
+        It knows a whole head by itself, and takes nothing else.
+        """
         # A client that does not read its answers is aiohttp's, which waits for it.
-        if (lane := self._door.lane) and not self.transport.get_write_buffer_size():
-            answer = lane(self._buffer)
-            if answer is not None:
-                self._buffer = b""
-                self._answered = asyncio.get_running_loop().time()
-                self.transport.write(answer)
-                return
-        self._hand_over()
+        if (lane := self._door.lane) is None or self.transport.get_write_buffer_size():
+            return False
+        answer = lane(data, self.peer)
+        if answer is None:
+            return False
+        if answer is LATER:
+            if looked or self.peer is None or self._door.look is None:
+                return False
+            self._looking = True
+            self._door.look(self.peer, self._on_look)
+            return None
+        self._answered = self._loop.time()
+        self.transport.write(answer)
+        return True
 
     def _on_deadline(self) -> None:
         """The head's, or after an answer the next request's: then idle, and closed as such."""
         if not self._answered:
             self._door.refuse(self.transport, "slow")
             return
-        loop = asyncio.get_running_loop()
-        left = self._answered + KEEPALIVE - loop.time()
+        left = self._answered + KEEPALIVE - self._loop.time()
         if left > 0:
-            self._deadline = loop.call_later(left, self._on_deadline)
+            self._deadline = self._loop.call_later(left, self._on_deadline)
         else:
             self.transport.close()
 
@@ -313,6 +327,8 @@ class Visitor(asyncio.Protocol):
 
 
 def is_loopback(host: str) -> bool:
+    if host == "127.0.0.1":
+        return True
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -329,10 +345,6 @@ def _is_complete(data: bytes) -> bool:
     return b"\r\n\r\n" in head or b"\n\n" in head or (head != b"" and not head[:1].isupper())
 
 
-def _holder(holders: Mapping[int, int], peer: Peer | None) -> int:
-    return holders.get(peer.inode, 0) if peer is not None else 0
-
-
 def _ends(
     transport: asyncio.Transport,
 ) -> tuple[tuple[str, int] | None, tuple[str, int] | None]:
@@ -341,74 +353,6 @@ def _ends(
     if not client or not server:
         return None, None  # gone before it was accepted
     return (client[0], client[1]), (server[0], server[1])
-
-
-# -- aiohttp behind the door ---------------------------------------------------------------------
-
-
-def aiohttp_handlers(
-    server: web.Server, *, keepalive: float = KEEPALIVE
-) -> Callable[[], asyncio.Protocol]:
-    """A `hand_over` for the server of an `AppRunner` (made with `handler_cancellation=True`)."""
-    from aiohttp import web  # late: the daemon listens before it has imported aiohttp
-
-    class Handler(web.RequestHandler):
-        """aiohttp's handler; only what it says and logs about a broken request is ours.
-
-        aiohttp repeats the offending header line in its 400 and in its log, and a token leaked
-        that way.
-        """
-
-        __slots__ = ()
-
-        @override
-        def handle_error(
-            self,
-            request: web.BaseRequest,
-            status: int = 500,
-            exc: BaseException | None = None,
-            message: str | None = None,
-        ) -> web.StreamResponse:
-            logger.warning(
-                "request failed" if status >= 500 else "request not understood",
-                extra={"status": status, "kind": type(exc).__name__},
-            )
-            if request.writer.output_size > 0:
-                raise ConnectionError("an answer had begun")
-            word = "internal" if status >= 500 else "invalid_request"
-            answer = web.json_response(
-                {"error": word}, status=status, headers={"Cache-Control": "no-store"}
-            )
-            answer.force_close()
-            return answer
-
-    quiet = _quiet_logger()
-    loop = asyncio.get_running_loop()
-    options: dict[str, Any] = {
-        "access_log": None,
-        "keepalive_timeout": keepalive,
-        "lingering_time": 1.0,  # seconds; nobody has a body to send us
-        "max_headers": 64,
-        "logger": quiet,
-    }
-    return lambda: Handler(server, loop=loop, **options)
-
-
-def _quiet_logger() -> logging.Logger:
-    """aiohttp logs exceptions with their text, which may quote the request. Ours keeps the kind."""
-
-    def strip(record: logging.LogRecord) -> bool:
-        kind = record.exc_info[0] if record.exc_info else None
-        record.msg, record.args = "http connection failed", ()
-        record.exc_info, record.exc_text, record.stack_info = None, None, None
-        record.kind = kind.__name__ if kind else ""
-        return record.levelno > logging.DEBUG
-
-    # One of its own: its filter must not meet anybody else's records.
-    quiet = logging.Logger("borrow.daemon.http")  # noqa: LOG001 -- see above
-    quiet.addFilter(strip)
-    quiet.parent = logger
-    return quiet
 
 
 def our_uid() -> int:

@@ -35,26 +35,39 @@ MOST: Final = 512
 # Seconds a "yes, the session lives" is believed: asking may mean a look at every process.
 _BELIEVED: Final = 5.0
 
+# Compared with where no bearer is found, so that both ways are one.
+_NO_DIGEST: Final = "-" * 64
+
 Alive = Callable[[int, int], bool]
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Whose waiting and whose grants belong together. `tty` is only where to write a line."""
+    """Whose waiting and whose grants belong together. `tty` is only where to write a line.
+
+    `container` is the name of one that is served by the session, "" for the session's own programs.
+    """
 
     role: str
     sid: int = 0
     start: int = 0
     tty: str = field(default="", compare=False)
     agent: str = ""
+    container: str = ""
 
     @property
     def id(self) -> str:
-        """The name on the wire and in the cache. IMDS callers are one group."""
+        """The name on the wire and in the cache. IMDS callers are one group, or their agent's."""
+        agent = self.agent + (f"@{self.container}" if self.container else "")
+        agent = f":{agent}" if agent else ""
         if self.sid == 0:
-            return IMDS
-        agent = f":{self.agent}" if self.agent else ""
+            return IMDS + agent
         return f"{self.role}:{self.sid}:{self.start}{agent}"
+
+    @property
+    def is_apart(self) -> bool:
+        """An agent's or a container's: it uses nobody else's grants."""
+        return bool(self.agent or self.container)
 
     @property
     def key(self) -> str:
@@ -71,7 +84,8 @@ class Group:
         _, *rest = group_id.split(":")
         if len(rest) < 2 or not (rest[0].isdecimal() and rest[1].isdecimal()):
             return cls(role)
-        return cls(role, int(rest[0]), int(rest[1]), agent=":".join(rest[2:]))
+        agent, _, container = ":".join(rest[2:]).partition("@")
+        return cls(role, int(rest[0]), int(rest[1]), agent=agent, container=container)
 
     def for_role(self, role: str) -> Group:
         """The same callers, asking for another role (an elastic role's base, or its elevation)."""
@@ -80,6 +94,11 @@ class Group:
     def same_session(self, group_id: str) -> bool:
         """Whether the group named `group_id` is of this very session (and agent, if one)."""
         return self.sid != 0 and group_id.partition(":")[2] == self.id.partition(":")[2]
+
+
+def session_key(group: Group) -> str:
+    """What all roles' groups of one session (and agent, if one) have in common."""
+    return group.id.partition(":")[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +110,7 @@ class Bearer:
     reason: str = ""
     ticket: str = ""
     seconds: int = 0
+    container: str = ""  # what is said of it to people, if it is a container's
 
 
 class Bearers:
@@ -111,16 +131,27 @@ class Bearers:
         self._entropy = entropy
         self._believed: dict[tuple[int, int], float] = {}
         self._renewing: set[tuple[int, int]] = set()
-        self._bearers: list[Bearer] = _load(path) if keep else []
+        self.epoch = 0  # grows when a bearer comes or goes
+        self._bearers = {each.digest: each for each in (_load(path) if keep else ())}
 
     def __len__(self) -> int:
         return len(self._bearers)
 
-    def issue(self, group: Group, *, reason: str = "", ticket: str = "", seconds: int = 0) -> str:
+    def issue(
+        self,
+        group: Group,
+        *,
+        reason: str = "",
+        ticket: str = "",
+        seconds: int = 0,
+        container: str = "",
+    ) -> str:
         """A new bearer for `group`; the group's earlier ones stay good for what runs with them."""
         token = self._entropy(32)
-        bearer = Bearer(_digest(token), group, reason, ticket, seconds)
-        self._bearers = [*self._bearers[-(MOST - 1) :], bearer]
+        bearer = Bearer(_digest(token), group, reason, ticket, seconds, container)
+        while len(self._bearers) >= MOST:
+            del self._bearers[next(iter(self._bearers))]
+        self._bearers[bearer.digest] = bearer
         self._save()
         return token
 
@@ -141,7 +172,15 @@ class Bearers:
     def believed(self, authorization: str) -> Bearer | None:
         """As `find`, without asking the system: None too if it has to be asked first."""
         found = self._issued(authorization)
-        return found if found is not None and self._age(found.group) < _BELIEVED else None
+        return found if found is not None and self.stands(found) else None
+
+    def stands(self, bearer: Bearer, *, ahead: float = 0.0) -> bool:
+        """Whether a bearer that was found is still issued, and its session still believed.
+
+        `ahead`: and will be for so many seconds.
+        """
+        known = self._bearers.get(bearer.digest) is bearer
+        return known and self._age(bearer.group) + ahead < _BELIEVED
 
     def is_old_belief(self, group: Group) -> bool:
         """Whether to `renew` now, so that a busy session stays believed. True once."""
@@ -177,26 +216,28 @@ class Bearers:
         token = authorization.removeprefix("Bearer ").strip()
         if not token or len(token) > 256 or not token.isascii():
             return None
-        digest, found = _digest(token), None
-        for bearer in self._bearers:  # all of them, so that the time says nothing
-            if hmac.compare_digest(bearer.digest, digest):
-                found = bearer
-        return found
+        # Found by its hash, which nobody can steer: how far a wrong one agrees with a right one's
+        # hash says nothing about the right one.
+        digest = _digest(token)
+        found = self._bearers.get(digest)
+        right = hmac.compare_digest(found.digest if found is not None else _NO_DIGEST, digest)
+        return found if right else None
 
     def _forget_session(self, group: Group) -> None:
-        self._bearers = [
-            each
-            for each in self._bearers
+        self._bearers = {
+            digest: each
+            for digest, each in self._bearers.items()
             if (each.group.sid, each.group.start) != (group.sid, group.start)
-        ]
+        }
         self._save()
 
     def _save(self) -> None:
+        self.epoch += 1
         entries = [
             {"digest": each.digest, "reason": each.reason, "ticket": each.ticket}
-            | {"seconds": each.seconds}
+            | {"seconds": each.seconds, "told": each.container}
             | asdict(each.group)
-            for each in self._bearers
+            for each in self._bearers.values()
         ]
         write_private(self._path, json.dumps({"v": 1, "bearers": entries}).encode())
 
@@ -229,6 +270,7 @@ def _read(entry: Any) -> Bearer:
         reason=members.text_or("reason"),
         ticket=members.text_or("ticket", limit=128),
         seconds=members.whole("seconds"),
+        container=members.text_or("told", limit=400),
     )
 
 
@@ -240,4 +282,5 @@ def read_group(members: Members) -> Group:
         start=members.whole("start"),
         tty=members.text_or("tty", limit=64),
         agent=members.text_or("agent", limit=64),
+        container=members.text_or("container", limit=128),
     )

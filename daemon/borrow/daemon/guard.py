@@ -161,7 +161,11 @@ def guard_middleware(
         refusal = inspect(head_of(request), authority, rules)
         if refusal is None:
             missing = request.match_info.http_exception
-            return await handler(request) if missing is None else _plain(missing)
+            if missing is None:
+                return await handler(request)
+            if on_reject is not None:
+                on_reject(_WORDS.get(missing.status, "invalid_request"))
+            return _plain(missing)
         if on_reject is not None:
             on_reject(refusal.reason)
         headers = {"Allow": ", ".join(ALLOWED_METHODS)} if refusal.status == 405 else None
@@ -191,23 +195,31 @@ def refused(reason: str, status: int, headers: dict[str, str] | None = None) -> 
     )
 
 
-async def silence_expect(request: web.Request, response: web.StreamResponse) -> None:
-    """For `app.on_response_prepare`: aiohttp answers an odd `Expect` before any middleware runs,
-    and its text repeats the header. Whatever refuses there leaves without a body of its own."""
+def install_guard(
+    app: web.Application,
+    middleware: Middleware,
+    on_reject: Callable[[str], None] | None = None,
+) -> None:
+    """Make `middleware` the app's outermost one, and close the gap in front of it.
+
+    The gap: aiohttp answers an odd `Expect` before any middleware runs, and its text repeats the
+    header. What refuses there leaves with a body of ours.
+    """
     from aiohttp import web
 
-    if isinstance(response, web.HTTPExpectationFailed):
+    async def silence(request: web.Request, response: web.StreamResponse) -> None:
+        if not isinstance(response, web.HTTPExpectationFailed):
+            return
         response.body = b'{"error": "expect"}'
         response.content_type = "application/json"
         # The length was taken before this hook ran.
         response.headers["Content-Length"] = str(len(response.body))
         response.headers["Cache-Control"] = "no-store"
+        if on_reject is not None:
+            on_reject("expect")
 
-
-def install_guard(app: web.Application, middleware: Middleware) -> None:
-    """Make `middleware` the app's outermost one, and close the gap in front of it."""
     app.middlewares.insert(0, middleware)
-    app.on_response_prepare.append(silence_expect)
+    app.on_response_prepare.append(silence)
 
 
 def _plain(missing: web.HTTPException) -> web.Response:

@@ -7,6 +7,7 @@ PUT and sent back. Expiries are the real ones: these SDKs stretch what they see.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -17,9 +18,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 
-from borrow.daemon.container import describe_connection
+from borrow.daemon.container import describe_connection, peer_of
 from borrow.daemon.documents import imds_document
 from borrow.daemon.flights import Asked
+from borrow.daemon.forwarders import passes_on
 from borrow.daemon.groups import Group
 from borrow.daemon.guard import Head, Refusal, origin_form
 from borrow.daemon.holding import DRIBBLE, NO_STORE, hold
@@ -31,6 +33,7 @@ from borrow.protocol.errors import BorrowError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from borrow.daemon.agents import Agents
     from borrow.daemon.broker import Broker, Served
     from borrow.daemon.catalogue import RoleFacts
     from borrow.daemon.front import Door
@@ -84,6 +87,7 @@ class Imds:
     def __init__(
         self,
         broker: Broker,
+        agents: Agents,
         ticker: Ticker,
         door: Door,
         tokens: Tokens,
@@ -92,6 +96,7 @@ class Imds:
         on_reject: Callable[[str], None],
     ) -> None:
         self._broker = broker
+        self._agents = agents
         self._ticker = ticker
         self._door = door
         self._tokens = tokens
@@ -108,41 +113,54 @@ class Imds:
 
     async def token(self, request: web.Request) -> web.StreamResponse:
         if not self._role():
-            return _plain(404)
+            return self._no(404, "imds_off")
+        if await self._is_passed_on(request):
+            return self._no(403, "forwarder")
         ttl = request.headers.get(TTL_HEADER, "")
         if not _DIGITS.fullmatch(ttl) or not 1 <= int(ttl) <= LONGEST_TTL:
-            return _plain(400)
+            return self._no(400, "imds_ttl")
         issued = self._tokens.issue(int(ttl), self._broker.now().wall)
         return web.Response(text=issued, headers={TTL_HEADER: ttl, **NO_STORE})
 
     async def credentials(self, request: web.Request) -> web.StreamResponse:
         offered = self._role()
         if not offered:
-            return _plain(404)
+            return self._no(404, "imds_off")
         if not self._has_token(request):
-            self._on_reject("imds_token")
-            return _plain(401)
+            return self._no(401, "imds_token")
+        if await self._is_passed_on(request):
+            return self._no(403, "forwarder")
         wanted = request.match_info["tail"].strip("/")
         if not wanted:
             return web.Response(text=offered, headers=NO_STORE)
         if wanted != offered:
-            return _plain(404)
+            return self._no(404, "not_found")
         return await self._held(request, offered)
 
     async def about(self, request: web.Request) -> web.StreamResponse:
         """The stubs that SDKs and tools probe; never a question, never without a token."""
         offered = self._role()
         if not offered:
-            return _plain(404)
+            return self._no(404, "imds_off")
         if not self._has_token(request):
-            self._on_reject("imds_token")
-            return _plain(401)
+            return self._no(401, "imds_token")
         try:
             facts = await self._known(offered)
         except BorrowError:
-            return _plain(404)
+            return self._no(404, "not_found")
         text = stub(request.match_info["rest"], facts)
-        return _plain(404) if text is None else web.Response(text=text, headers=NO_STORE)
+        if text is None:
+            return self._no(404, "not_found")
+        return web.Response(text=text, headers=NO_STORE)
+
+    async def _is_passed_on(self, request: web.Request) -> bool:
+        transport = request.transport
+        peer = self._door.whois(transport) if transport is not None else None
+        return peer is None or await asyncio.to_thread(passes_on, peer)
+
+    def _no(self, status: int, reason: str) -> web.Response:
+        self._on_reject(reason)
+        return _plain(status)
 
     async def _known(self, role: str) -> RoleFacts:
         return self._broker.catalogue.known(role) or await self._broker.catalogue.role(role)
@@ -155,7 +173,9 @@ class Imds:
         async def describe() -> dict[str, Any]:
             return await describe_connection(self._door, request)
 
-        caller = Caller(Group(role), "imds", Asked(), describe)
+        agent = await self._agents.behind(peer_of(self._door, request))
+        group = Group(role) if agent is None else agent.of(Group(role))
+        caller = Caller(group, "imds", Asked(), describe)
 
         async def fetch() -> Served:
             known = await self._known(role)
@@ -173,6 +193,6 @@ class Imds:
 
 
 def _plain(status: int) -> web.Response:
-    words = {400: "invalid_request", 401: "unauthorized", 404: "not_found"}
+    words = {400: "invalid_request", 401: "unauthorized", 403: "proxied", 404: "not_found"}
     body = json.dumps({"error": words[status]})
     return web.Response(text=body, status=status, content_type="application/json", headers=NO_STORE)

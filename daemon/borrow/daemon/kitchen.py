@@ -105,12 +105,13 @@ class Kitchen:
         app = await asyncio.to_thread(self._application())
         from aiohttp import web
 
-        from borrow.daemon.front import aiohttp_handlers
+        from borrow.daemon.handlers import aiohttp_handlers
 
         runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=CLEAN_UP)
         await runner.setup()
         self._runner = runner
-        self._serve = aiohttp_handlers(cast("web.Server", runner.server))  # set by setup()
+        server = cast("web.Server", runner.server)  # set by setup()
+        self._serve = aiohttp_handlers(server, on_reject=self._on_reject)
         waiting, self._waiting = list(self._waiting), {}
         for each in waiting:
             each.pass_on(self._serve())

@@ -2,9 +2,13 @@
 
 It answers one whole, plain, exactly matching `GET /v1/credentials/{role}` of a known bearer whose
 credential is in memory, and says nothing else: no refusal, no waiting, no question. Whatever it
-does not answer goes to aiohttp unread, so every other answer has one home. What may be served is
-asked of the broker for each request (both clocks, lease, ended grants); only the rendering of one
-second is kept.
+does not answer goes to aiohttp unread, so every other answer has one home.
+
+SDKs send the same bytes again and again, so a request that was read and whose bearer was found is
+known by its hash. What may be served is asked of the broker (both clocks, lease, ended grants) and
+kept for the second that its document shows, by both clocks; any change of grants or bearers ends
+that at once. Where a second matters (near an end, under a lease, for an elastic role) nothing is
+kept. The clocks are read once for each turn of the event loop.
 
 It keeps no pace: it serves one request per round trip, in turn with all others. Requests sent
 ahead of their answers are aiohttp's, and paced there.
@@ -12,26 +16,32 @@ ahead of their answers are aiohttp's, and paced there.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 from collections import Counter
 from email.utils import formatdate
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from borrow.daemon.cache import LEASES
 from borrow.daemon.documents import container_document, container_end
 from borrow.daemon.flights import Asked
+from borrow.daemon.front import LATER
 from borrow.daemon.guard import authority_of
 from borrow.daemon.tower import Caller
 from borrow.protocol.request import is_role_name
 
 if TYPE_CHECKING:
+    from borrow.daemon.agents import Agents
     from borrow.daemon.broker import Broker, Served
     from borrow.daemon.cache import Held
     from borrow.daemon.groups import Bearer, Bearers
     from borrow.daemon.moments import Moment
+    from borrow.daemon.peer import Peer
     from borrow.daemon.tasks import Spawn
 
-logger = logging.getLogger("edge")
+logger = logging.getLogger("borrow.daemon.edge")
 
 # Bytes; aiohttp limits one line to 8 KiB, so what is within this it would read as well.
 _MOST: Final = 4096
@@ -59,13 +69,35 @@ _READ: Final = frozenset({b"host", b"authorization", b"connection"})
 # Header and value bytes that are taken: printable ASCII. Anything else is aiohttp's.
 _PRINTABLE: Final = bytes(range(0x20, 0x7F))
 
-# Seconds between two log lines with the number of credentials served; no timer, see `_count`.
+# Requests known by their hash; SDKs that number theirs must not fill the memory.
+_KNOWN: Final = 128
+
+# Seconds an answer is kept at most, and from an end in which none is.
+_KEPT: Final = 1.0
+_NEAR: Final = 2 * _KEPT
+
+# Seconds between two log lines with the number of credentials served; see `_begin_turn`.
 _BATCH: Final = 60.0
 
 
 class Plain(NamedTuple):
     role: str
     authorization: str
+
+
+class _Known(NamedTuple):
+    role: str
+    bearer: Bearer
+    caller: Caller
+
+
+class _Ready(NamedTuple):
+    """An answer for the rest of its second, unless the epoch moves on."""
+
+    epoch: int
+    role: str
+    agent: bool  # the bearer is an agent's own
+    answer: bytes
 
 
 class _Rendered(NamedTuple):
@@ -105,34 +137,101 @@ _STAYS: Final = (b"keep-alive", b"Keep-Alive")
 class Lane:
     """`served` counts the answers by role since the start."""
 
-    def __init__(self, broker: Broker, bearers: Bearers, spawn: Spawn, *, port: int) -> None:
+    def __init__(
+        self, broker: Broker, bearers: Bearers, agents: Agents, spawn: Spawn, *, port: int
+    ) -> None:
         self.served: Counter[str] = Counter()
         self._broker = broker
         self._bearers = bearers
+        self._agents = agents
         self._spawn = spawn
         self._authority = authority_of(port)
+        self._cache = broker.cache
+        self._known: dict[bytes, _Known] = {}  # by the hash of the whole request
+        self._ready: dict[bytes, _Ready] = {}  # as `_known`
+        self._second, self._boot = 0, 0.0  # since when `_ready` was filled
+        self._in_turn = False
         self._rendered: dict[str, _Rendered] = {}  # by grant
-        self._batch: Counter[str] = Counter()
+        self._logged: Counter[str] = Counter()
         self._flushed = broker.now()
 
-    def answer(self, data: bytes) -> bytes | None:
-        """The bytes to send for this request, or None: then aiohttp has it."""
+    def answer(self, data: bytes, peer: Peer | None = None) -> bytes | None:
+        """The bytes to send for this request of `peer`, or None: then aiohttp has it.
+
+        LATER: nobody knows yet whose `peer` is; once it was looked at, the answer is another.
+        """
+        if not self._in_turn:
+            self._begin_turn()
+        # By hash: the time a look-up takes says nothing about a bearer within.
+        key = sha256(data).digest()
+        ready = self._ready.get(key)
+        if ready is None or ready.epoch != self._epoch():
+            ready = self._look(key, data)
+            if ready is None:
+                return None
+        if not (ready.agent or self._agents.cleared(peer)):
+            return LATER  # an agent may have its person's bearer
+        self.served[ready.role] += 1
+        return ready.answer
+
+    def _begin_turn(self) -> None:
+        self._in_turn = True
+        asyncio.get_running_loop().call_soon(self._end_turn)
+        now = self._broker.now()
+        second = math.floor(now.wall)
+        if second != self._second or not 0 <= now.boot - self._boot < _KEPT:
+            self._ready.clear()
+            self._second, self._boot = second, now.boot
+            if now.since(self._flushed) >= _BATCH:
+                self._flush(now)
+
+    def _end_turn(self) -> None:
+        self._in_turn = False
+
+    def _epoch(self) -> int:
+        return self._cache.epoch + self._bearers.epoch
+
+    def _look(self, key: bytes, data: bytes) -> _Ready | None:
+        """Ask for one request anew, and keep the answer where that is safe."""
+        known = self._known.get(key) or self._read(key, data)
+        if known is None or not self._bearers.stands(known.bearer):
+            return None
+        served = self._broker.look(known.caller)
+        if served is None:
+            return None
+        now = self._broker.now()
+        answer = self._render(served, now)
+        if answer is None:
+            return None
+        if self._bearers.is_old_belief(known.bearer.group):
+            self._spawn(self._renew(known.bearer))
+        ready = _Ready(self._epoch(), known.role, bool(known.bearer.group.agent), answer)
+        if self._is_steady(known, served, now):
+            self._ready[key] = ready
+        return ready
+
+    def _is_steady(self, known: _Known, served: Served, now: Moment) -> bool:
+        """Whether time alone changes nothing within the next second."""
+        facts = self._broker.catalogue.known(known.role)
+        return (
+            facts is not None
+            and not facts.base
+            and served.grant.tier not in LEASES
+            and served.held.ends.left(now) > _NEAR
+            and self._bearers.stands(known.bearer, ahead=_KEPT)
+        )
+
+    def _read(self, key: bytes, data: bytes) -> _Known | None:
         plain = read_fetch(data, self._authority)
         if plain is None:
             return None
         bearer = self._bearers.believed(plain.authorization)
         if bearer is None or bearer.group.role != plain.role:
             return None
-        served = self._broker.look(_caller(bearer))
-        if served is None:
-            return None
-        now = self._broker.now()
-        answer = self._render(served, now)
-        if answer is not None:
-            self._count(plain.role, now)
-            if self._bearers.is_old_belief(bearer.group):
-                self._spawn(self._renew(bearer))
-        return answer
+        if len(self._known) >= _KNOWN:
+            self._known.clear()
+        known = self._known[key] = _Known(plain.role, bearer, _caller(bearer))
+        return known
 
     def close(self) -> None:
         self._flush(self._broker.now())
@@ -162,17 +261,11 @@ class Lane:
         """What was rendered in another second is of no more use, and a secret."""
         self._rendered = {k: each for k, each in self._rendered.items() if each.second == second}
 
-    def _count(self, role: str, now: Moment) -> None:
-        self.served[role] += 1
-        self._batch[role] += 1
-        if now.since(self._flushed) >= _BATCH:
-            self._flush(now)
-
     def _flush(self, now: Moment) -> None:
         self._flushed = now
-        for role, count in self._batch.items():
+        for role, count in (self.served - self._logged).items():
             logger.info("local.serve", extra={"role": role, "n": count})
-        self._batch.clear()
+        self._logged = self.served.copy()
 
     async def _renew(self, bearer: Bearer) -> None:
         await self._bearers.renew(bearer.group)

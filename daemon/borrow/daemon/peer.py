@@ -18,6 +18,8 @@ import struct
 import sys
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from borrow.protocol.errors import Misconfigured
+
 if TYPE_CHECKING:
     from collections.abc import Collection
 
@@ -96,7 +98,13 @@ class SockDiag:
         self._netlink = socket.socket(
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_SOCK_DIAG
         )
-        self._netlink.settimeout(_ANSWER_WITHIN)
+        # The kernel's own limit: `settimeout` would cost two more calls for each question.
+        limit = struct.pack("@ll", 0, int(_ANSWER_WITHIN * 1e6))  # a timeval, of native longs
+        try:
+            self._netlink.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+        except OSError:
+            self._netlink.close()
+            raise
         self._sequence = 0
 
     def lookup(self, client: Address, server: Address) -> Peer | None:
@@ -144,6 +152,11 @@ class UnixPeer(NamedTuple):
 
 def unix_peer(connection: socket.socket) -> UnixPeer | None:
     """SO_PEERCRED of an accepted Unix socket; None where the system does not give it."""
+    if sys.platform == "darwin":
+        from borrow.daemon.peer_elsewhere import macos_unix_peer  # late: only there
+
+        found = macos_unix_peer(connection)
+        return UnixPeer(*found) if found is not None else None
     option = getattr(socket, "SO_PEERCRED", None)
     if option is None or connection.family != socket.AF_UNIX:
         return None
@@ -157,14 +170,18 @@ def unix_peer(connection: socket.socket) -> UnixPeer | None:
 
 
 def system_peers() -> PeerSource:
-    """The adapter for this system."""
+    """The adapter for this system. Raises Misconfigured where Linux refuses to tell who connects:
+    without it every user of the machine would be let in."""
     if sys.platform != "linux":
         return Unknown()
     try:
         return SockDiag()
     except OSError as exc:
-        logger.warning("no sock_diag on this system", extra={"cause": repr(exc)})
-        return Unknown()
+        why = (exc.strerror or "failed").lower()
+        raise Misconfigured(
+            f"the kernel does not say who connects (sock_diag: {why})",
+            hint="let the daemon open a NETLINK_SOCK_DIAG socket; nobody is served unknown",
+        ) from exc
 
 
 def _socket_id(client: Address, server: Address) -> tuple[int, bytes]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 
-logger = logging.getLogger("edge")
+logger = logging.getLogger("borrow.daemon.edge")  # under the one that is written down
 
 
 class Rejections:

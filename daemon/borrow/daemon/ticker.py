@@ -12,7 +12,10 @@ the route that holds the call.
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # A chunk of one byte, a space (RFC 9112 §7.1).
 DRIBBLE: Final = b"1\r\n \r\n"
@@ -24,10 +27,30 @@ EVERY: Final = 0.25
 _BATCH: Final = 64
 
 
+class Timers(Protocol):
+    """What an event loop does for us."""
+
+    def time(self) -> float: ...
+    def call_soon(self, callback: Callable[..., object], *args: Any) -> asyncio.Handle: ...
+    def call_at(
+        self, when: float, callback: Callable[..., object], *args: Any
+    ) -> asyncio.Handle: ...
+    def call_later(
+        self, delay: float, callback: Callable[..., object], *args: Any
+    ) -> asyncio.Handle: ...
+
+
 class Ticker:
     """Writes `chunk` to each held transport every `every` seconds, while there are any."""
 
-    def __init__(self, *, every: float = EVERY, chunk: bytes = DRIBBLE) -> None:
+    def __init__(
+        self,
+        *,
+        every: float = EVERY,
+        chunk: bytes = DRIBBLE,
+        loop: Callable[[], Timers] = asyncio.get_running_loop,
+    ) -> None:
+        self._loop = loop
         self._every = every
         self._chunk = chunk
         self._held: dict[asyncio.Transport, None] = {}  # in order of arrival
@@ -44,7 +67,7 @@ class Ticker:
         """Start dribbling to `transport`, whose chunked answer has been opened."""
         self._held[transport] = None
         if self._timer is None:
-            loop = asyncio.get_running_loop()
+            loop = self._loop()
             self._timer = loop.call_later(self._every, self._beat, loop)
 
     def remove(self, transport: asyncio.Transport) -> None:
@@ -60,12 +83,10 @@ class Ticker:
             self._timer.cancel()
             self._timer = None
 
-    def _beat(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _beat(self, loop: Timers) -> None:
         self._write_batch(loop, list(self._held), loop.time() + self._every)
 
-    def _write_batch(
-        self, loop: asyncio.AbstractEventLoop, due: list[asyncio.Transport], next_at: float
-    ) -> None:
+    def _write_batch(self, loop: Timers, due: list[asyncio.Transport], next_at: float) -> None:
         for transport in due[:_BATCH]:
             if transport not in self._held:
                 continue  # removed between two batches: its body may be under way

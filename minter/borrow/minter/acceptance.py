@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 from sqlalchemy import insert, select
 
 from borrow.minter import decisions, grants, requests, schema, session_policy
-from borrow.minter.fatigue import earlier_denials, refuse_tiring
+from borrow.minter.fatigue import earlier_denials, refuse_busy_agent, refuse_tiring
 from borrow.minter.records import (
     Request,
     grant_from,
@@ -49,6 +49,9 @@ if TYPE_CHECKING:
 # clock that was set back.
 JTI_KEPT = SKEW + 86_400
 MAX_POLICY_JSON = 6_200  # bytes of a session policy inside JSON: its record must fit a token
+# Seconds before a grant's end in which nothing joins it any more: its device counts whole seconds
+# (`expires_in`) and takes it as over already, so what it asks then is for the time after it.
+NEARLY_OVER = 2.0
 _OPEN = (RequestState.PENDING, RequestState.APPROVED)
 
 
@@ -110,12 +113,18 @@ def _joined(step: Step, policy: Policy, asked: RequestObject) -> Request | None:
     role = policy.roles.get(asked.role.identifier)
     if role is None:
         return None
-    for found in _equal_requests(step, asked, shared=role.share == "device"):
+    shared = role.share == "device" and not _is_a_containers(asked.group)
+    for found in _equal_requests(step, asked, shared=shared):
         pending = found.state is RequestState.PENDING
         given = found.factors if pending else yes_methods(step, found.request_id)
         if may_join(policy, asked, found, given):
             return found
     return None
+
+
+def _is_a_containers(group: str) -> bool:
+    """A container is no neighbour: it shares with nobody. Daemons mark its group so."""
+    return "@" in group
 
 
 def _equal_requests(step: Step, asked: RequestObject, *, shared: bool) -> Iterator[Request]:
@@ -130,11 +139,14 @@ def _equal_requests(step: Step, asked: RequestObject, *, shared: bool) -> Iterat
         & (table.c.role == asked.role.identifier)
         & (table.c.arn == asked.role.arn)
         & (table.c.session_policy == asked.role.session_policy)
-        & ((table.c.share == "device") | mine if shared else mine)
+        & (table.c.agent == asked.agent)  # an agent never rides on what its person was given
+        & (((table.c.share == "device") & ~table.c.group.contains("@")) | mine if shared else mine)
     )
     live = schema.grants
     held = select(table).join(live, live.c.request_id == table.c.request_id)
-    held = held.where(same, live.c.state == GrantState.ACTIVE, live.c.expires_at > step.now)
+    held = held.where(
+        same, live.c.state == GrantState.ACTIVE, live.c.expires_at > step.now + NEARLY_OVER
+    )
     if asked.extends:  # a repeated extension finds its own grant, not the one it extends
         held = held.where(table.c.extends == asked.extends)
     waits = select(table).where(same, table.c.extends == asked.extends, table.c.state.in_(_OPEN))
@@ -178,6 +190,7 @@ def _judged(step: Step, policy: Policy, signed: SignedRequest, device: Device) -
     if asked.extends:
         _refuse_bad_extension(_extended(step, asked, device), step, rule.id, rule.extensions)
     if not isinstance(verdict, Auto):
+        refuse_busy_agent(step, asked, policy.defaults.agents)
         refuse_tiring(step, asked)
     values: dict[str, Any] = {
         "rule": rule.id,
@@ -265,6 +278,7 @@ def _extended(step: Step, asked: RequestObject, device: Device) -> tuple[Grant, 
     first = load_request(step, grant.request_id)
     wanted = (asked.role.identifier, asked.role.arn, asked.role.session_policy)
     shared = first.share == "device" or first.group == asked.group
+    shared = shared and first.agent == asked.agent
     if wanted != (first.role, first.arn, first.session_policy) or not shared:
         raise Refused(
             f"{asked.extends} is a grant for something else",

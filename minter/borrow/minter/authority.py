@@ -96,6 +96,7 @@ class Minter:
         self._driver = driver
         self._clock = clock
         self._store = Store(db, sign=self._sign_head, entropy=entropy)
+        self._judged_by = ""  # the policy that all live grants were held against; none yet
         with self._step() as step:
             mints.write_off(step)
 
@@ -301,8 +302,12 @@ class Minter:
                 requests.due(step, request)
             for grant in listings.overdue_grants(step):
                 grants.due(step, grant)
+            policy = self._policy()
+            if policy.hash != self._judged_by:
+                grants.end_forbidden(step, policy)
             old = step.now - acceptance.JTI_KEPT
             step.run(delete(schema.jtis).where(schema.jtis.c.expires_at < old))
+        self._judged_by = policy.hash
         return tuple(step.changes)
 
     # One-time codes

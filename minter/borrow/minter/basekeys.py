@@ -216,7 +216,7 @@ def usual_backends(platform: str) -> tuple[str, ...]:
 def _no_keyring(message: str) -> Misconfigured:
     return Misconfigured(
         message,
-        hint="unlock the keyring, or keep the base keys in a sealed file: borrow keys add --sealed",
+        hint="unlock the keyring, or keep them in a sealed file: `borrow keys add --sealed`",
         state=NO_KEYRING,
     )
 
@@ -311,7 +311,7 @@ class MfaBase:
                 return self._session
         raise Misconfigured(
             "the base keys need a code of their MFA device",
-            hint="give one: borrow keys mfa",
+            hint="give one: `borrow keys mfa`",
             state=MFA_NEEDED,
         )
 
@@ -322,7 +322,8 @@ class MfaBase:
         stored = self._source.load()
         if not stored.mfa_serial:
             raise Misconfigured(
-                "the base keys name no MFA device", hint="add it: borrow keys add --mfa-serial ARN"
+                "the base keys name no MFA device",
+                hint="add it: `borrow keys add --mfa-serial ARN`",
             )
         if not _CODE.fullmatch(code):
             raise Refused("an MFA code is six digits", state="otp_wrong")

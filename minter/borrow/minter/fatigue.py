@@ -12,11 +12,13 @@ from sqlalchemy import func, select
 
 from borrow.minter import schema
 from borrow.minter.decisions import MAX_WRONG_NUMBERS
+from borrow.protocol.durations import show_duration
 from borrow.protocol.errors import Refused
 from borrow.protocol.lifecycle import RequestState
 
 if TYPE_CHECKING:
     from borrow.minter.store import Reader
+    from borrow.policy.model import Budget
     from borrow.protocol.request import RequestObject
 
 PROMPTS = 3  # denied or unanswered, for one role and caller group …
@@ -70,10 +72,39 @@ def refuse_tiring(reader: Reader, asked: RequestObject) -> None:
     if row is not None:
         raise Refused(
             f"{asked.role.identifier!r} was denied a short while ago",
-            hint=f"ask with another reason: borrow ask {asked.role.identifier}",
+            hint=f'with another reason: `borrow ask {asked.role.identifier} -m "…"`',
             state="denied_before",
             request=row.request_id,
         )
+
+
+def refuse_busy_agent(reader: Reader, asked: RequestObject, budget: Budget) -> None:
+    """Raises Refused, state `agent_budget`: what agents ask of people is counted by the device.
+
+    Whatever name and group an agent gives itself, and whatever the answers were: each was a prompt.
+    """
+    if not asked.agent:
+        return
+    table = schema.requests
+    where = (
+        (table.c.client_id == asked.client_id)
+        & (table.c.agent != "")
+        & (table.c.mode != "auto")
+        & (table.c.asked_at > reader.now - budget.seconds)
+    )
+    if reader.count(select(func.count()).select_from(table).where(where)) < budget.count:
+        return
+    # The last `count` of them fill the window: there is room again when the oldest of these leaves.
+    nth = select(table.c.asked_at).where(where).order_by(table.c.asked_at.desc())
+    row = reader.one(nth.offset(budget.count - 1).limit(1))
+    wait = budget.seconds - int(reader.now - row.asked_at) if row is not None else budget.seconds
+    minutes = max(1, -(-wait // 60))
+    raise Refused(
+        f"agents may ask {budget.count} times in {show_duration(budget.seconds)} here, "
+        "and that is spent: nobody was asked",
+        hint=f"wait {minutes} minutes before asking again; a person can ask at any time",
+        state="agent_budget",
+    )
 
 
 def earlier_denials(reader: Reader, person: str, role: str) -> int:

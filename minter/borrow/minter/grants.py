@@ -17,6 +17,7 @@ from borrow.minter.records import (
     Request,
     active_device,
     decisions_on,
+    grant_from,
     load_grant,
     load_request,
     not_this,
@@ -171,6 +172,19 @@ def revoke(step: Step, grant_id: str, *, by: str, reason: str) -> None:
     grant = due(step, load_grant(step, grant_id))
     if grant.state is GrantState.ACTIVE:
         move(step, grant, GrantEvent.REVOKE, by=by, why=reason)
+
+
+def end_forbidden(step: Step, policy: Policy) -> None:
+    """End live grants that `policy` does not allow: of somebody who left, of a role that went.
+
+    Nothing more is minted for them in any case; this ends what devices hold of them already.
+    """
+    table = schema.grants
+    for row in step.all(select(table).where(table.c.state == GrantState.ACTIVE)):
+        grant = grant_from(row)
+        request = load_request(step, grant.request_id)
+        if refusal := still_allowed(policy, request, yes_methods(step, request.request_id)):
+            move(step, grant, GrantEvent.REVOKE, by=MINTER, why=refusal.message)
 
 
 def over(grant: Grant) -> Refused:

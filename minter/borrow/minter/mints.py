@@ -102,6 +102,7 @@ def _order(step: Step, policy: Policy, grant: Grant, request: Request) -> tuple[
         expires_at=grant.expires_at,
         session_policy=request.session_policy,
         deny_iam=deny_iam,
+        agent=request.agent,
     )
     return target, facts
 

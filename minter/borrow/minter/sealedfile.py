@@ -71,7 +71,7 @@ def unseal(data: bytes, key: bytes, *, purpose: str, what: str) -> bytes:
     except InvalidTag:
         raise Misconfigured(
             f"{what} does not open: the passphrase is wrong, or the file was changed",
-            hint="try again, or make it anew: borrow keys add",
+            hint="try again, or make it anew: `borrow keys add`",
             state="wrong_passphrase",
         ) from None
 
@@ -95,7 +95,7 @@ def read_private(path: Path) -> bytes | None:
         if os.name == "posix" and (status.st_uid != os.geteuid() or status.st_mode & 0o077):
             raise Misconfigured(
                 f"others have rights on {_named(path)}",
-                hint=f"make it yours alone: chmod 600 {_named(path)}",
+                hint=f"make it yours alone: `chmod 600 {_named(path)}`",
             )
         with os.fdopen(handle, "rb", closefd=False) as file:
             data = file.read(MAX_FILE + 1)
@@ -210,7 +210,7 @@ def _parts(data: bytes, what: str) -> tuple[bytes, bytes, bytes, str]:
         )
         members.end()
     except Untrusted as exc:
-        raise Misconfigured(f"{what} is damaged: {exc.message}", hint="borrow keys add") from None
+        raise Misconfigured(f"{what} is damaged: {exc.message}", hint="`borrow keys add`") from None
     if version != VERSION or len(salt) != SALT_BYTES or len(nonce) != NONCE_BYTES:
         raise Misconfigured(
             f"{what} has version {version}, this borrow reads {VERSION}", hint="update borrow"

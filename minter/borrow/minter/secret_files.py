@@ -73,7 +73,7 @@ def _load(path: Path) -> ECKey:
         if not private or found.st_uid != os.geteuid():
             raise Misconfigured(
                 f"{path.name} is not a file that only you can read",
-                hint=f"chmod 600 {path.name}, or make it yours",
+                hint=f"`chmod 600 {path.name}`, or make it yours",
             )
         data = os.read(fd, _MAX_FILE)
     finally:

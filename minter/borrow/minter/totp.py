@@ -55,7 +55,7 @@ def use_code(step: Step, device: Device, code: str, enc: ECKey) -> int:
     row = step.one(select(schema.totp).where(schema.totp.c.person == device.owner))
     if row is None:
         raise Misconfigured(
-            f"{device.owner} has no one-time codes yet", hint="set them up: borrow totp enrol"
+            f"{device.owner} has no one-time codes yet", hint="set them up: `borrow totp enrol`"
         )
     secret = unseal(row.sealed_secret, enc, SECRET_TYP)
     matched = matching_step(secret, code, step.now)
@@ -126,7 +126,7 @@ def confirm(step: Step, device: Device, enc: ECKey, enrolment_id: str, sealed_co
     if row is None or row.client_id != device.client_id or step.now >= row.expires_at:
         raise Refused(
             "there is no such set-up of one-time codes, or it took too long",
-            hint="start again: borrow totp enrol",
+            hint="start again: `borrow totp enrol`",
             state="unknown_enrolment",
         )
     refuse_locked(step, device)

@@ -22,6 +22,7 @@ from borrow.policy.rules import (
     LONGEST_MINT,
     LONGEST_WAIT,
     Known,
+    read_budget,
     read_denies,
     read_rules,
     refuse_double_ids,
@@ -34,7 +35,7 @@ VERSION: Final = 1
 
 _KEYS = ("version", "groups", "admins", "accounts", "roles", "defaults", "deny", "rule", "test")
 _LATER = {"oncall": "schedules come with mode oncall"}
-_DEFAULT_KEYS = ("pending", "claim_by", "mint", "max")
+_DEFAULT_KEYS = ("pending", "claim_by", "mint", "max", "agents")
 _DEFAULT_LATER = {
     "waves": "waves come with mode quorum",
     "notify": "channels for notices come later",
@@ -126,4 +127,7 @@ def _read_defaults(table: Table) -> Defaults:
         claim_by_seconds=table.seconds("claim_by", 1, LONGEST_WAIT, Defaults().claim_by_seconds),
         mint_seconds=table.seconds("mint", 60, LONGEST_MINT, Defaults().mint_seconds),
         max_seconds=table.seconds("max", 60, LONGEST_GRANT, Defaults().max_seconds),
+        agents=read_budget(table, "agents", "questions")
+        if "agents" in table
+        else Defaults().agents,
     )

@@ -166,6 +166,7 @@ class Defaults:
     claim_by_seconds: int = 30 * 60
     mint_seconds: int = 30 * 60
     max_seconds: int = 60 * 60
+    agents: Budget = Budget(6, 60 * 60)  # what the agents of one device may ask of people
 
 
 @dataclass(frozen=True, slots=True)

@@ -244,7 +244,7 @@ def _read_approve(stanza: Table, scope: Scope, known: Known) -> Approve:
         mode=mode,
         factors=frozenset(factors),
         match=table.flag("match", default=False),
-        budget=_read_budget(table) if "budget" in table else None,
+        budget=read_budget(table, "budget", "grants") if "budget" in table else None,
         approvers=approvers,
         pool=expand(approvers, known.groups),
     )
@@ -273,18 +273,19 @@ def _refuse_consent(table: Table, scope: Scope, known: Known) -> None:
             )
 
 
-def _read_budget(table: Table) -> Budget:
-    text = table.text("budget")
-    allowed = "grants per time, such as 3/24h"
+def read_budget(table: Table, key: str, what: str) -> Budget:
+    """`key` as so many of `what` in any window of a length."""
+    text = table.text(key)
+    allowed = f"{what} per time, such as 3/24h"
     matched = _BUDGET.fullmatch(text)
     if matched is None:
-        raise table.wrong("budget", text, allowed)
+        raise table.wrong(key, text, allowed)
     try:
         budget = Budget(int(matched[1]), parse_duration(matched[2]))
     except Misconfigured as exc:
-        raise table.wrong("budget", text, allowed) from exc
+        raise table.wrong(key, text, allowed) from exc
     if budget.count < 1 or not 60 <= budget.seconds <= 31 * DAY:
-        raise table.wrong("budget", text, f"{allowed}; at least 1, in 1m to 31d")
+        raise table.wrong(key, text, f"{allowed}; at least 1, in 1m to 31d")
     return budget
 
 

@@ -107,6 +107,7 @@ class FakeApprover:
         self.down = False  # every call is answered with 503
         self.lies: dict[str, Any] = {}  # members of the statement, other than asked for
         self.this_device = True  # whether the grants are listed as the asking device's
+        self.hold_answers = False  # a decision is known and its answer does not leave
         self.hold_events = False  # /events never answers: a partition of this path only
         self.pending = 900
         self.grant_seconds = 3600
@@ -173,6 +174,10 @@ class FakeApprover:
     async def until_cancelled(self, asked: Asked) -> None:
         async with asyncio.timeout(5), self._changed:
             await self._changed.wait_for(lambda: asked.state == "cancelled")
+
+    async def wake(self) -> None:
+        """Whoever waits looks again."""
+        await self._tell_waiting()
 
     async def _tell_waiting(self) -> None:
         async with self._changed:
@@ -314,7 +319,9 @@ class FakeApprover:
             raise Refused("no such request", state="invalid_grant")
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(20), self._changed:
-                await self._changed.wait_for(lambda: asked.state != "pending")
+                await self._changed.wait_for(
+                    lambda: asked.state != "pending" and not self.hold_answers
+                )
         if asked.state == "pending":
             raise Unavailable("authorization_pending", state="authorization_pending")
         if asked.state != "approved":

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import shutil
-import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
-import aiohttp
+from borrow_fakes.browser import Browser
 
 if TYPE_CHECKING:
-    from types import TracebackType
+    from typing_extensions import override
+else:
+
+    def override(method):  # `typing` has its own from Python 3.12
+        return method
+
 
 INSTALL = "apt-get install --no-install-recommends chromium"
 PROGRAM = "/usr/bin/chromium"
@@ -35,60 +37,26 @@ def missing() -> str | None:
     return None if Path(PROGRAM).exists() else "chromium is not installed"
 
 
-class Chromium:
+class Chromium(Browser):
     """`async with Chromium(names) as browser:`; `names` maps host names to addresses."""
 
-    def __init__(self, names: dict[str, str]) -> None:
-        rules = ",".join(f"MAP {name} {address}" for name, address in names.items())
-        self._profile = tempfile.mkdtemp(prefix="b-")
-        self._command = [
-            PROGRAM,
-            *_FLAGS,
-            f"--user-data-dir={self._profile}",
-            f"--host-resolver-rules={rules}",
-            "about:blank",
-        ]
-        self._process: asyncio.subprocess.Process | None = None
-        self._session: aiohttp.ClientSession | None = None
-        self._line: aiohttp.ClientWebSocketResponse | None = None
-        self._last = 0
+    CLOSE = "Browser.close"
 
-    async def __aenter__(self) -> Self:
-        self._process = await asyncio.create_subprocess_exec(
-            *self._command,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
-        self._session = aiohttp.ClientSession()
+    def __init__(self, names: dict[str, str]) -> None:
+        super().__init__()
+        rules = ",".join(f"MAP {name} {address}" for name, address in names.items())
+        self._rules = f"--host-resolver-rules={rules}"
+
+    @override
+    async def open(self) -> None:
+        profile = f"--user-data-dir={self._profile}"
+        await self._start(PROGRAM, *_FLAGS, profile, self._rules, "about:blank")
+        assert self._session is not None
         port = await self._port()
         async with self._session.get(f"http://127.0.0.1:{port}/json/list") as answer:
             pages = [page for page in await answer.json() if page["type"] == "page"]
-        self._line = await self._session.ws_connect(
-            pages[0]["webSocketDebuggerUrl"], max_msg_size=1 << 24
-        )
+        await self._connect(pages[0]["webSocketDebuggerUrl"])
         await self._call("Page.enable")
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._line is not None:
-            with contextlib.suppress(Exception):
-                await self._call("Browser.close")
-            await self._line.close()
-        if self._session is not None:
-            await self._session.close()
-        if self._process is not None:
-            try:
-                async with asyncio.timeout(5):
-                    await self._process.wait()
-            except TimeoutError:
-                self._process.kill()
-                await self._process.wait()
-        shutil.rmtree(self._profile, ignore_errors=True)
 
     async def _port(self) -> int:
         path = Path(self._profile) / "DevToolsActivePort"
@@ -97,18 +65,6 @@ class Chromium:
                 return int(lines[0])
             await asyncio.sleep(0.1)
         raise AssertionError("Chromium did not start within 30 s")
-
-    async def _call(self, method: str, **params: Any) -> dict[str, Any]:
-        if self._line is None:
-            raise RuntimeError("the browser is not open")
-        self._last += 1
-        number = self._last
-        await self._line.send_json({"id": number, "method": method, "params": params})
-        async with asyncio.timeout(30):
-            while True:
-                message = await self._line.receive_json()
-                if message.get("id") == number:
-                    return dict(message.get("result", {}))
 
     async def go(self, url: str) -> str:
         """Navigate and return what the page shows, as text."""

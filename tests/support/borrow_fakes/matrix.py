@@ -34,10 +34,8 @@ _NOT_SIGNED: Final = frozenset(
 
 def policy() -> str:
     """What the matrix adds to the lab's policy."""
-    admin = 'aws = "arn:aws:iam::123456789012:role/Admin"\ntier = "normal"\n'
-    own = "".join(
-        f'[roles.m{number:03}]\n{admin}share = "session"\nimds = true\n' for number in range(ROLES)
-    )
+    admin = 'aws = "arn:aws:iam::123456789012:role/Admin"\ntier = "normal"\nshare = "session"\n'
+    own = "".join(f"[roles.m{number:03}]\n{admin}imds = true\n" for number in range(ROLES))
     return (
         f'{own}[roles.elastic]\naws = "arn:aws:iam::123456789012:role/Reader"\ntier = "low"\n'
         f'base = "reader"\n[roles.lift]\n{admin}allows = ["s3:Put*"]\n'

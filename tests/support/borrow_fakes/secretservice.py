@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -50,6 +51,14 @@ def missing() -> str | None:
     return lacking("dbus-daemon", "gnome-keyring-daemon", "secret-tool")
 
 
+def _answers(path: Path) -> bool:
+    """Whether somebody listens there: a socket's file is there a moment before."""
+    with contextlib.closing(socket.socket(socket.AF_UNIX)) as one, contextlib.suppress(OSError):
+        one.connect(str(path))
+        return True
+    return False
+
+
 class Session:
     """`with Session() as session:`; `environ` is what a program of this session gets."""
 
@@ -62,16 +71,16 @@ class Session:
         self._dir = Path(tempfile.mkdtemp(prefix="b-"))
         for name in ("run", "home", "home/.cache"):
             (self._dir / name).mkdir(mode=0o700)
-        socket = self._dir / "bus"
-        (self._dir / "bus.conf").write_text(_CONF.format(socket=socket))
+        place = self._dir / "bus"
+        (self._dir / "bus.conf").write_text(_CONF.format(socket=place))
         self.environ = {
             "PATH": os.environ["PATH"],
             "HOME": str(self._dir / "home"),
             "XDG_RUNTIME_DIR": str(self._dir / "run"),
-            "DBUS_SESSION_BUS_ADDRESS": f"unix:path={socket}",
+            "DBUS_SESSION_BUS_ADDRESS": f"unix:path={place}",
         }
         self._spawn("dbus-daemon", f"--config-file={self._dir / 'bus.conf'}", "--nofork")
-        _until(socket.exists)
+        _until(lambda: _answers(place))
         return self
 
     def __exit__(

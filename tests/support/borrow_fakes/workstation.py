@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import sys
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,22 @@ if TYPE_CHECKING:
 
 BOTO = "User-Agent: python-urllib3/2.2"
 GO = "User-Agent: Go-http-client/1.1"
+
+# Prints what the daemon tells it; with a third argument it lives until its standard input ends.
+PROGRAM = r"""
+import socket, sys
+line = socket.socket(socket.AF_UNIX)
+line.connect(sys.argv[1])
+body = sys.argv[2].encode()
+head = f"POST /v1/bearers HTTP/1.1\r\nHost: borrow\r\nContent-Length: {len(body)}\r\n\r\n"
+line.sendall(head.encode() + body)
+answer = b""
+while piece := line.recv(65536):
+    answer += piece
+print(answer.partition(b"\r\n\r\n")[2].decode(), flush=True)
+if len(sys.argv) > 3:
+    sys.stdin.readline()
+"""
 
 
 @dataclass
@@ -84,9 +101,32 @@ class Workstation:
 
     # -- the endpoint --------------------------------------------------------------------------
 
+    async def granted(self) -> str:
+        """The bearer of a live grant of prod-admin that came without a question."""
+        bearer = await self.bearer()
+        self.fake.auto = True
+        assert (await self.fetch("prod-admin", bearer)).status == 200
+        self.fake.auto = False
+        return bearer
+
     async def bearer(self, role: str = "prod-admin", **more: Any) -> str:
         told = await self.control("POST", "/v1/bearers", {"role": role} | more)
         return str(told["bearer"])
+
+    async def another_program(
+        self, body: dict[str, Any], *, session: bool = True, **environ: str
+    ) -> dict[str, Any]:
+        """What `POST /v1/bearers` tells a program of its own (session); it ends at once."""
+        assert self.started is not None
+        child = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-I", "-c", PROGRAM, str(self.started.control), json.dumps(body)),
+            stdout=asyncio.subprocess.PIPE,
+            start_new_session=session,
+            env={"PATH": os.environ["PATH"]} | environ,
+        )
+        output, _ = await child.communicate()
+        told: dict[str, Any] = json.loads(output)
+        return told
 
     def head(self, role: str, bearer: str, *lines: str) -> bytes:
         wanted = [f"GET /v1/credentials/{role} HTTP/1.1", f"Host: 127.0.0.1:{self.port}"]
@@ -226,6 +266,8 @@ async def workstation(*, enrolled: bool = True, **world: Any) -> AsyncIterator[W
                 return Drawn.YES
 
             environ = {key: os.environ[key] for key in ("PATH",) if key in os.environ}
+            # All that runs through here runs without the fast lane too: BORROW_TEST_LANE=off.
+            world.setdefault("lane", os.environ.get("BORROW_TEST_LANE") != "off")
             outside = World(now=shift.now, say=say, draw=draw, environ=environ)
             machine = Workstation(fake, state, outside._replace(**world), shift, lines)
             await machine.start()

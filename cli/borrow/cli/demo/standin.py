@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from borrow.cli.demo.standin_answers import Answer, error_answer, issued_in, session_answer
 from borrow.cli.demo.standin_calls import WEB_IDENTITY, Call, read_call, unread
+from borrow.cli.demo.standin_console import ConsolePages
 from borrow.cli.demo.standin_control import CONTROL_HEADER, CONTROL_PATH, MAX_CONTROL, Control
 from borrow.cli.demo.standin_policy import matches
 from borrow.cli.demo.standin_sessions import (
@@ -80,6 +81,7 @@ class StandIn:
         self._pause = pause
         self._jwks = jwks
         self._sessions = Sessions()
+        self._console = ConsolePages(self._sessions, hosts)
 
     def __call__(self, environ: WSGIEnvironment, start: StartResponse) -> list[bytes]:
         controls = environ.get("PATH_INFO") == CONTROL_PATH
@@ -90,6 +92,8 @@ class StandIn:
         return self._clock() + self._control.clock_offset
 
     def _serve(self, environ: WSGIEnvironment) -> Answer:
+        if self._console.serves(str(environ.get("PATH_INFO", ""))):
+            return self._console.answer(environ, self._now())
         try:
             call = read_call(environ, self._hosts)
         except Refused as no:

@@ -103,7 +103,7 @@ def _end(child: subprocess.Popen[str], seconds: float) -> str:
         child.kill()
         child.communicate()
         raise Unavailable(
-            "nobody answered, so the demo ends", hint="borrow demo --unattended answers by itself"
+            "nobody answered, so the demo ends", hint="`borrow demo --unattended` answers by itself"
         ) from None
     for text in out.splitlines():
         say.note(f"  {say.text_of(text)}")

@@ -42,6 +42,7 @@ class GrantFacts:
     seconds_wanted: int = 0  # less than the target's mint_seconds; 0 = no wish
     session_policy: str = ""  # the client's own, JSON; '' = none
     deny_iam: bool = False
+    agent: str = ""  # the coding agent that asked, by its own claim; '' = a person
 
 
 class Driver(Protocol):
