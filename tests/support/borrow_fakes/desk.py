@@ -229,4 +229,4 @@ class Desk:
 
 
 def _far(one: Any, other: Any, by: int = 60) -> bool:
-    return max(abs(a - b) for a, b in zip(one, other, strict=True)) > by
+    return bool(max(abs(a - b) for a, b in zip(one, other, strict=True)) > by)
