@@ -112,6 +112,8 @@ class SessionBus:
         self, name: str, path: str, interface: str, member: str, signature: str = "", *body: Any
     ) -> list[Any]:
         """The answer's values; Unavailable if there is none."""
+        if not self._bus.connected:
+            raise Unavailable("the D-Bus session is over", state="no_bus")
         message = Message(
             destination=name,
             path=path,
