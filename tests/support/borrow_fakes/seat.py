@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,8 @@ from dbus_fast.aio import MessageBus
 from borrow_fakes.lab import BORROW, wait_for
 
 if TYPE_CHECKING:
+    import subprocess
+
     from PIL.Image import Image
 
     from borrow_fakes.desk import Box, Desk
@@ -150,7 +151,7 @@ class Seat:
 
         def dark(x: int, y: int) -> bool:
             seen = whole.getpixel((x, y))
-            return isinstance(seen, int) and seen < 252
+            return isinstance(seen, int | float) and seen < 252
 
         return [
             (left, top, right, bottom)

@@ -24,6 +24,8 @@ from borrow.tray.snapshot import Snapshot, read
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from dbus_fast import Message
+
     from borrow.tray.ports import Daemon, Stream
     from borrow.tray.session_bus import SessionBus
     from borrow.tray.tasks import Spawn
@@ -39,6 +41,7 @@ LOCK_EVERY: Final = 10.0  # seconds between looks at a locked screen while somet
 SCREEN_SAVERS: Final = tuple(
     f"org.{desktop}.ScreenSaver" for desktop in ("freedesktop", "gnome", "xfce", "mate", "cinnamon")
 )
+UNLOCKED: Final = "ActiveChanged"  # the signal of screen savers
 WAKE_EVERY: Final = 3600.0  # seconds a silent stream is waited for before looking again
 
 
@@ -71,6 +74,8 @@ class App:
         if bus is not None:
             self._bubbles = Bubbles(bus, on_action=self._on_button, on_closed=self._on_closed)
             await self._bubbles.start()
+            # Anybody may say so: all it does is that the screen saver is asked again.
+            await bus.listen(f"type='signal',member='{UNLOCKED}'", self._on_signal)
         threading.Thread(target=self._follow, name="daemon", daemon=True).start()
         try:
             while not self._end.is_set():
@@ -162,6 +167,10 @@ class App:
         for bubble in plan.show:
             if not await bubbles.show(bubble):  # nothing shows any here; it may come yet
                 self.memory = quiet.unshown(self.memory, bubble.key)
+
+    def _on_signal(self, message: Message) -> None:
+        if message.member == UNLOCKED and str(message.interface).endswith(".ScreenSaver"):
+            self._do(self._refresh())
 
     async def _is_locked(self) -> bool:
         """What screen savers say; a desktop without one has no lock that we could see."""

@@ -9,6 +9,7 @@ rule allowed without a question: whoever asked for it may not have been this per
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
@@ -27,10 +28,15 @@ REVIEW: Final = "review"
 DENY: Final = "deny"
 
 # Kinds of notice that are told in passing; the rest stands in the menu.
-PASSING: Final = frozenset(
-    {"grant_opened", "grant_revoked", "device_frozen", "device_added", "device_removed"}
-    | {"totp_active"}
-)
+PASSING: Final = {
+    "grant_opened": "A role was lent",
+    "grant_revoked": "A role was taken back",
+    "device_frozen": "A device was frozen",
+    "device_added": "A device was added",
+    "device_removed": "A device was removed",
+    "totp_active": "New one-time codes",
+}
+_UNTIL: Final = re.compile(r" until \S+Z")  # the icon counts the minutes
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +63,7 @@ class Memory:
     told: frozenset[str] = frozenset()
     ignored: dict[str, int] = field(default_factory=dict)  # by role
     asked: dict[str, tuple[str, float]] = field(default_factory=dict)  # request -> role, its end
-    since: float | None = None  # notices up to here are old: they were there when we came
+    begun: bool = False  # what was there when we came is no news
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +75,9 @@ class Plan:
 
 def plan(known: Snapshot, memory: Memory, now: float, *, quiet: bool) -> Plan:
     """What to do after `known`; with `quiet` nothing new is shown, and told later."""
-    if known.connected and memory.since is None:
-        memory = replace(memory, since=max((each.at for each in known.notices), default=0.0))
+    if known.connected and not memory.begun:
+        old = frozenset(_passing(each).key for each in known.notices if each.kind in PASSING)
+        memory = replace(memory, begun=True, told=memory.told | old)
     memory = _counted(known, memory, now)
     wanted = {each.key: each for each in _wanted(known, memory, now)}
     gone = tuple(sorted(memory.open - wanted.keys()))
@@ -134,19 +141,16 @@ def _wanted(known: Snapshot, memory: Memory, now: float) -> list[Bubble]:
         ]
     needed = [_needed(ask) for ask in known.asks if ask.needs]
     ending = [_ending(grant, now) for grant in known.grants if grant.ends_soon]
-    done = [_passing(each) for each in known.notices if _is_news(each, memory)]
+    done = [_passing(each) for each in known.notices if each.kind in PASSING]
     return [*asking, *needed, *ending, *done]
-
-
-def _is_news(notice: Notice, memory: Memory) -> bool:
-    return notice.kind in PASSING and notice.at > (memory.since or 0.0) and bool(notice.text)
 
 
 def _passing(notice: Notice) -> Bubble:
     key = f"{LATELY}{notice.kind} {notice.subject} {notice.at:.0f}"
     mine = notice.subject.startswith(("r-", "g-"))
-    lines = (notice.text, *(("Not you? Open the tray's menu, Lately.",) if mine else ()))
-    return Bubble(key, "Borrow", lines, passing=True)
+    text = _UNTIL.sub("", notice.text)
+    lines = (text, *(("Not you? Open the tray's menu, Lately.",) if mine else ()))
+    return Bubble(key, f"Borrow: {PASSING[notice.kind].lower()}", lines, passing=True)
 
 
 def _together(fresh: list[Bubble]) -> list[Bubble]:
