@@ -1,4 +1,4 @@
-"""Each guard of the daemon taken out of a copy of its code: the named test must fail on the copy.
+"""Each guard of daemon and tray taken out of a copy of its code: the named test must fail on it.
 
 The guards of the door and the middleware, which can be left out by an argument, are in
 `test_mutations`. Those of the minter (the log entry before its effect, the policy of the moment)
@@ -15,13 +15,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 import borrow.daemon.app
+import borrow.tray
 from borrow_fakes.zygote import Zygote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 TESTS = Path(__file__).parents[1]
-SOURCE = Path(borrow.daemon.app.__file__).parent
+SOURCES = {
+    "daemon": Path(borrow.daemon.app.__file__).parent,
+    "tray": Path(borrow.tray.__file__ or "").parent,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,11 @@ class Off:
     old: str
     new: str
     test: str
+    room: str = "daemon"
+
+
+def tray(guard: str, module: str, old: str, new: str, test: str) -> Off:
+    return Off(guard, module, old, new, f"tray/test_{test}", "tray")
 
 
 DAEMON = "abuse/test_daemon.py::"
@@ -213,6 +222,44 @@ GUARDS = (
         "if standing is None or standing.role != group.role or standing.ends.passed(now):",
         "if standing is None or standing.ends.passed(now):",
         CSM + "test_asking_for_another_role_accepts_no_offer"),
+    # -- the tray ----------------------------------------------------------------------------------
+    tray("who pressed the button", "bubbles.py",
+        " or message.sender != self._owner", "",
+        "bubbles.py::test_a55_another_programs_press_is_ignored"),
+    tray("a new service's numbers", "bubbles.py",
+        "self._numbers.clear()  #", "#",
+        "bubbles.py::test_a_new_service_knows_none_of_the_old_ones_questions"),
+    tray("no button that says yes", "bubbles.py",
+        "and action in LABELS:", "and action:",
+        "bubbles.py::test_a_press_reaches_us_with_the_question_it_was_for"),
+    tray("markup", "bubbles.py",
+        "html.escape(line, quote=False)", "line",
+        "bubbles.py::test_markup_is_shown_as_it_was_typed"),
+    tray("a line's number is its own", "dbusmenu.py",
+        "number = before.get(key, self._next)", "number = len(self._numbers) + 1",
+        "dbusmenu.py::test_a_click_on_a_line_that_has_just_gone_does_nothing"),
+    tray("countdowns in place", "dbusmenu.py",
+        "if self._children != layout:", "if True:",
+        "dbusmenu.py::test_a_countdown_changes_words_in_place_and_lays_nothing_out_anew"),
+    tray("a locked screen", "quiet.py",
+        "fresh = [] if quiet else", "fresh =",
+        "quiet.py::test_while_the_screen_is_locked_nothing_is_shown_and_then_it_is"),
+    tray("ignored questions", "quiet.py",
+        "if memory.ignored.get(each.role, 0) < IGNORED", "if True",
+        "quiet.py::test_after_two_ignored_questions_of_a_role_the_badge_alone_tells"),
+    tray("many questions", "quiet.py",
+        "if len(asking) > MOST:", "if False:",
+        "quiet.py::test_more_than_three_questions_are_one_and_told_again_when_they_doubled"),
+    tray("escaping", "snapshot.py",
+        "return shown(value, limit) if isinstance(value, str)",
+        "return value[:limit] if isinstance(value, str)",
+        "snapshot.py::test_hostile_text_is_escaped_once_and_cut"),
+    tray("plain ids", "snapshot.py",
+        "isinstance(value, str) and _ID.fullmatch(value)", "isinstance(value, str)",
+        "snapshot.py::test_an_id_that_is_none_makes_no_line_that_could_be_clicked"),
+    tray("what really runs", "snapshot.py",
+        'exe = process.get("exe")', 'exe = (process.get("argv") or [""])[0]',
+        "snapshot.py::test_a45_the_program_is_what_runs_and_not_what_it_calls_itself"),
 )  # fmt: skip
 
 # What a change needs beside its own line, to be the change that is meant.
@@ -227,9 +274,9 @@ def _any(grant_id, now):
 
 
 def copy_without(off: Off, folder: Path) -> None:
-    """The daemon's package in `folder`, with one guard less."""
-    package = folder / "borrow" / "daemon"
-    shutil.copytree(SOURCE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    """The room's package in `folder`, with one guard less."""
+    package = folder / "borrow" / off.room
+    shutil.copytree(SOURCES[off.room], package, ignore=shutil.ignore_patterns("__pycache__"))
     module = package / off.module
     text = module.read_text(encoding="utf-8")
     assert text.count(off.old) == 1, "the code moved on: find the place of this guard again"
@@ -265,7 +312,7 @@ def test_with_the_guard_off_its_test_fails(off: Off, zygote: Zygote, tmp_path: P
 def test_with_every_guard_in_place_those_tests_pass(zygote: Zygote, tmp_path: Path) -> None:
     """Else the others would prove nothing. Here only: that the copy by itself changes nothing."""
     package = tmp_path / "borrow" / "daemon"
-    shutil.copytree(SOURCE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(SOURCES["daemon"], package, ignore=shutil.ignore_patterns("__pycache__"))
     for module, text in _HELP.items():
         with (package / module).open("a") as file:
             file.write(text)
