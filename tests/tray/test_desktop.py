@@ -7,12 +7,15 @@ for what has to be in them.
 from __future__ import annotations
 
 import contextlib
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from borrow.tray.drawing import COLOURS
+from borrow.tray.drawing import COLOURS, MOON
 from borrow.tray.picture import Look
+from borrow_fakes import screensaver
 from borrow_fakes.desk import PANEL, Desk
 from borrow_fakes.lab import BORROW, Home, finish, wait_for
 from borrow_fakes.seat import DENY, FETCH, REVIEW, Seat, keep
@@ -20,7 +23,6 @@ from borrow_fakes.solo_mode import set_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 ICON = (0, 0, 31, PANEL)
 TEXT = "#2e3436"  # of the desktop's theme
@@ -121,3 +123,108 @@ def test_the_icon_comes_back_when_the_panel_does(seat: Seat) -> None:
     wait_for(lambda: shows(seat, Look.IDLE), why="the icon in the new panel")
     seat.open_menu()
     seat.desk.key("Escape")
+
+
+def test_a_role_is_borrowed_from_the_menu(seat: Seat, tmp_path: Path) -> None:
+    seat.pick("Borrow…", "click")
+    window = seat.desk.window("click")
+    keep(seat.desk.shot(), "ask-window", tmp_path)
+    say_yes(seat, window)
+    asked = seat.home.pending("click")
+    wait_for(seat.questions, why="the question that it became")
+    seat.home.borrow("approve", asked["request"], "-y")
+    wait_for(lambda: shows(seat, Look.LENT), why="what is lent")
+
+
+def test_a_click_on_the_icon_opens_what_waits_and_only_once(seat: Seat) -> None:
+    child = seat.home.spawn(BORROW, "run", "click", "--", *FETCH)
+    wait_for(lambda: shows(seat, Look.ASKED), why="the colour of a question")
+    for _ in range(2):
+        seat.click_icon()
+        window = seat.desk.window("Borrow")
+    assert seat.desk.tool("xdotool", "search", "--onlyvisible", "--name", "Borrow:").split() == [
+        window
+    ]
+    seat.desk.focus(window)
+    seat.desk.key("Escape")  # not now
+    wait_for(lambda: not seat.desk.has_window("Borrow:"), why="the window to close")
+    assert child.poll() is None
+    seat.pick("Your request: click", "Deny")
+    assert finish(child)[0] != 0
+
+
+def test_that_was_not_me_freezes_the_device(seat: Seat, tmp_path: Path) -> None:
+    child = seat.home.spawn(BORROW, "run", "click", "--", *FETCH)
+    seat.home.borrow("ask", "dev-read", "--wait")
+    seat.pick("dev-read · ", "That was not me")
+    wait_for(lambda: shows(seat, Look.FROZEN), why="the frozen icon")
+    keep(seat.desk.shot(), "frozen", tmp_path)
+    assert finish(child)[0] != 0  # what was pending is denied
+    assert seat.home.status()["grants"] == []
+    assert "frozen" in seat.title()
+
+
+def test_nothing_is_shown_on_a_locked_screen_until_it_is_unlocked(seat: Seat) -> None:
+    address = seat.desk.env["DBUS_SESSION_BUS_ADDRESS"]
+    saver = seat.home.spawn(sys.executable, screensaver.__file__, address, typed=True)
+    assert saver.stdout is not None
+    assert saver.stdin is not None
+    assert saver.stdout.readline() == "locked\n"
+    child = seat.home.spawn(BORROW, "run", "click", "--", *FETCH)
+    wait_for(lambda: shows(seat, Look.ASKED), why="the icon, which tells nobody who and why")
+    assert not seat.desk.notifications()
+    saver.stdin.write("\n")
+    saver.stdin.flush()
+    wait_for(seat.questions, why="the notification after the unlocking")
+    seat.press(DENY)
+    assert finish(child)[0] != 0
+
+
+def test_the_icon_says_that_the_daemon_is_gone_and_starts_it_again(
+    seat: Seat, tmp_path: Path
+) -> None:
+    seat.home.kill_daemon()
+    wait_for(lambda: "does not run" in seat.title(), why="the icon to say so")
+    keep(seat.desk.shot(), "away", tmp_path)
+    seat.click_icon()
+    wait_for(lambda: shows(seat, Look.IDLE) and "nothing" in seat.title(), why="the new daemon")
+
+
+def test_while_prompts_are_paused_the_badge_alone_tells(seat: Seat, tmp_path: Path) -> None:
+    seat.pick("Pause prompts")
+    wait_for(lambda: seat.desk.has_colour(MOON, ICON, least=8), why="the moon")
+    child = seat.home.spawn(BORROW, "run", "click", "--", *FETCH)
+    wait_for(lambda: shows(seat, Look.ASKED), why="the colour of a question")
+    keep(seat.desk.shot(), "paused", tmp_path)
+    assert not seat.desk.notifications()
+    seat.pick("Pause prompts")
+    wait_for(seat.questions, why="the notification after the pause")
+    seat.press(DENY)
+    assert finish(child)[0] != 0
+
+
+def test_there_is_one_tray_and_stop_ends_it(seat: Seat) -> None:
+    assert seat.home.borrow("tray").stdout == "the tray is already there\n"
+    assert seat.home.borrow("tray", "--stop").stdout == "the tray has ended\n"
+    assert seat.tray is not None
+    assert seat.tray.wait(5) == 0
+    wait_for(lambda: seat.desk.icon() is None, why="the icon to go")
+    assert seat.home.borrow("tray", "--stop").stdout == "no tray runs\n"
+
+
+def test_the_tray_starts_with_the_daemon_and_is_nobodys_child(desk: Desk) -> None:
+    """An agent that needed the daemon is not behind the windows of the person's tray."""
+    with contextlib.ExitStack() as stack:
+        seat = Seat.at(desk, Home.make())
+        stack.callback(seat.home.close)
+        set_up(seat.home)
+        assert desk.icon() is None
+        seat.home.borrow("daemon", "stop")
+        del seat.home.extra["BORROW_TRAY"]
+        seat.home.borrow("daemon", "start", env={"CLAUDECODE": "1"})
+        stack.callback(seat.home.borrow, "tray", "--stop")
+        wait_for(lambda: seat.desk.icon() is not None, why="the icon")
+        pid = int((seat.home.state / "tray.lock").read_text())
+        assert "CLAUDECODE" not in Path(f"/proc/{pid}/environ").read_text()
+        parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]
+        assert "borrow" not in Path(f"/proc/{parent}/cmdline").read_text()

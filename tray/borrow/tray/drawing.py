@@ -26,7 +26,7 @@ COLOURS: Final[dict[Look, str]] = {
     Look.AWAY: "#8a94a6",
     Look.FROZEN: "#3a7bd5",
 }
-_MOON: Final = "#7c5cd6"
+MOON: Final = "#7c5cd6"
 
 
 def draw(picture: Picture) -> Image:
@@ -91,6 +91,6 @@ def _badge(pen: ImageDraw, text: str, size: int, middle: float) -> None:
 
 def _moon(pen: ImageDraw, size: int) -> None:
     """Crescent on a disc, so that it stands out on any icon below it."""
-    pen.ellipse(_box(size, 0.55, 0.55, 1.0, 1.0), fill=_MOON)
+    pen.ellipse(_box(size, 0.55, 0.55, 1.0, 1.0), fill=MOON)
     pen.ellipse(_box(size, 0.63, 0.63, 0.92, 0.92), fill="white")
-    pen.ellipse(_box(size, 0.72, 0.59, 0.98, 0.85), fill=_MOON)
+    pen.ellipse(_box(size, 0.72, 0.59, 0.98, 0.85), fill=MOON)
