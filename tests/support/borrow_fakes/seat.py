@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dbus_fast import Message
+from dbus_fast import Message, Variant
 from dbus_fast.aio import MessageBus
 
 from borrow_fakes.lab import BORROW, wait_for
@@ -116,7 +116,7 @@ class Seat:
     def pick(self, *words: str) -> None:
         """Open the menu with the mouse and go to the entry that begins so, with real keys."""
         keys: list[str] = []
-        lines = wait_for(lambda: self._has(words), why=f"{words} in the menu")
+        lines = wait_for(lambda: self.has_line(*words), why=f"{words} in the menu")
         for depth, word in enumerate(words):
             place = next(n for n, (label, _) in enumerate(lines) if label.startswith(word))
             # A submenu opens on its first line, the menu itself on none.
@@ -131,7 +131,21 @@ class Seat:
         self.click_icon(3)
         wait_for(lambda: self.desk.menus(), why="the menu to open")
 
-    def _has(self, words: tuple[str, ...]) -> list[tuple[str, list[Any]]] | None:
+    def click_over_bus(self, *words: str) -> None:
+        """What any other program of this person can do: name a line by its number."""
+        _, root = self.call(MENU, f"{MENU[1]}.GetLayout", "iias", 0, -1, [])
+        node = root
+        for word in words:
+            below = [each.value for each in node[2]]
+            node = next(
+                each
+                for each in below
+                if "label" in each[1] and each[1]["label"].value.startswith(word)
+            )
+        event = (node[0], "clicked", Variant("s", ""), 0)
+        self.call(MENU, f"{MENU[1]}.Event", "isvu", *event)
+
+    def has_line(self, *words: str) -> list[tuple[str, list[Any]]] | None:
         whole = lines = self.menu()
         for word in words:
             found = [below for label, below in lines if label.startswith(word)]
