@@ -7,6 +7,7 @@ for what has to be in them.
 from __future__ import annotations
 
 import contextlib
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -217,6 +218,11 @@ def test_while_prompts_are_paused_the_badge_alone_tells(seat: Seat, tmp_path: Pa
 
 def test_there_is_one_tray_and_stop_ends_it(seat: Seat) -> None:
     assert seat.home.borrow("tray").stdout == "the tray is already there\n"
+    found = json.loads(seat.home.borrow("doctor", "--json", ok=False).stdout)["findings"]
+    said = {each["what"]: each["message"] for each in found}
+    assert "the tray runs" in said["icon"]
+    assert said["notify"] == "this desktop has notifications"
+    assert said["tray"] == "this desktop has a tray for icons"
     assert seat.home.borrow("tray", "--stop").stdout == "the tray has ended\n"
     assert seat.tray is not None
     assert seat.tray.wait(5) == 0

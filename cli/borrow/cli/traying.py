@@ -73,10 +73,10 @@ def held(home: Home) -> Iterator[bool]:
 
 
 def running(home: Home) -> int:
-    """The process id of the tray of `home`, 0 if there is none."""
+    """The process id of the tray of `home`, 0 if there is none that we could know of."""
     try:
         handle = _opened(home, os.O_RDONLY)
-    except FileNotFoundError:
+    except (FileNotFoundError, Misconfigured):
         return 0
     try:
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
