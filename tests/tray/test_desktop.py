@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ import pytest
 
 from borrow.tray.drawing import COLOURS, MOON
 from borrow.tray.picture import Look
-from borrow_fakes import screensaver
+from borrow_fakes import countdown, screensaver
 from borrow_fakes.desk import PANEL, Desk
 from borrow_fakes.lab import BORROW, Home, finish, wait_for
 from borrow_fakes.seat import DENY, FETCH, REVIEW, Seat, keep
@@ -253,3 +254,11 @@ def test_the_tray_starts_with_the_daemon_and_is_nobodys_child(desk: Desk) -> Non
         assert "CLAUDECODE" not in Path(f"/proc/{pid}/environ").read_text()
         parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]
         assert "borrow" not in Path(f"/proc/{parent}/cmdline").read_text()
+
+
+@pytest.mark.slow
+def test_six_hundred_countdown_updates_leak_nothing(desk: Desk) -> None:
+    command = [sys.executable, countdown.__file__, "600"]
+    done = subprocess.run(command, env=desk.env, capture_output=True, check=True, timeout=100)
+    told = json.loads(done.stdout)
+    assert told["late"] - told["early"] < 2048  # KiB
