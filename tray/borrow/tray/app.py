@@ -45,6 +45,11 @@ UNLOCKED: Final = "ActiveChanged"  # the signal of screen savers
 WAKE_EVERY: Final = 3600.0  # seconds a silent stream is waited for before looking again
 
 
+def clock(at: float) -> str:
+    """As the person's own clock shows it."""
+    return time.strftime("%H:%M", time.localtime(at))
+
+
 @dataclass(slots=True)
 class App:
     """`show` gives picture and menu to the icon; both may be called from the loop's thread."""
@@ -149,7 +154,7 @@ class App:
     async def _refresh(self) -> None:
         now = self.now()
         seen = picture(self.known, now, paused=self.paused)
-        entries = menus.menu(self.known, self.roles, now, paused=self.paused)
+        entries = menus.menu(self.known, self.roles, now, paused=self.paused, clock=clock)
         if (seen, entries) != self._shown:
             self._shown = (seen, entries)
             self.show(seen, entries)
