@@ -120,6 +120,14 @@ async def test_the_same_question_again_replaces_and_a_decided_one_is_withdrawn()
         assert len(here.desktop.named("CloseNotification")) == 1
 
 
+async def test_no_question_stays_whose_buttons_nobody_listens_to() -> None:
+    async with talk() as here:
+        await here.bubbles.show(QUESTION)
+        await here.bubbles.show(Bubble("r-2", "bo asks", (), buttons=(REVIEW, DENY)))
+        await here.bubbles.withdraw_all()
+        assert here.desktop.named("CloseNotification") == [[1], [2]]
+
+
 async def test_what_passes_makes_way_for_the_next_that_passes() -> None:
     async with talk() as here:
         for key in ("lately:1", "lately:2"):
