@@ -198,7 +198,7 @@ def test_nothing_is_shown_on_a_locked_screen_until_it_is_unlocked(seat: Seat) ->
 def test_the_icon_says_that_the_daemon_is_gone_and_starts_it_again(
     seat: Seat, tmp_path: Path
 ) -> None:
-    seat.home.kill_daemon()
+    seat.home.borrow("daemon", "stop")
     wait_for(lambda: "does not run" in seat.title(), why="the icon to say so")
     keep(seat.desk.shot(), "away", tmp_path)
     seat.click_icon()
