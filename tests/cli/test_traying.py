@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import socket
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -102,3 +104,35 @@ def test_without_a_session_bus_the_tray_says_so_and_ends(solo: Lab, address: str
     assert error == "there is no D-Bus session"
     assert "borrow inbox" in hint
     assert traying.running(open_home(solo.env)) == 0
+
+
+@pytest.mark.parametrize("folder", ["s", "a folder", 'odd"$(id)`%f\\'])
+def test_at_login_the_desktop_starts_exactly_our_command(tmp_path: Path, folder: str) -> None:
+    """Read back by the rules of the desktop entry specification, as a desktop does."""
+    places = {"XDG_CONFIG_HOME": str(tmp_path), "BORROW_STATE_DIR": str(tmp_path / folder)}
+    path = traying.at_login(places, on=True)
+    assert path == tmp_path / "autostart/borrow-tray.desktop"
+    (line,) = (text for text in path.read_text().splitlines() if text.startswith("Exec="))
+    assert words_of(line.removeprefix("Exec=")) == [
+        "env",
+        f"BORROW_STATE_DIR={tmp_path / folder}",
+        *(sys.executable, "-P", "-m", "borrow.cli.main", "tray"),
+    ]
+    traying.at_login(places, on=False)
+    assert not path.exists()
+    traying.at_login(places, on=False)
+
+
+def words_of(value: str) -> list[str]:
+    """A string value's escapes first, then the quoting of Exec, then its field codes."""
+    text = re.sub(r"\\(.)", lambda found: {"s": " "}.get(found[1], found[1]), value)
+    quoted = re.findall(r'"((?:[^"\\]|\\.)*)"', text)
+    assert " ".join(f'"{each}"' for each in quoted) == text
+    return [re.sub(r"\\(.)", r"\1", each).replace("%%", "%") for each in quoted]
+
+
+def test_a_path_that_no_file_can_hold_is_refused(tmp_path: Path) -> None:
+    places = {"XDG_CONFIG_HOME": str(tmp_path), "BORROW_STATE_DIR": "/s\nHidden=true"}
+    with pytest.raises(Misconfigured, match="autostart"):
+        traying.at_login(places, on=True)
+    assert not (tmp_path / "autostart/borrow-tray.desktop").exists()
