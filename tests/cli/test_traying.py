@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import socket
 import sys
@@ -13,6 +14,8 @@ from borrow.cli import traying
 from borrow.cli.desktop import Seen, icon, judge
 from borrow.cli.home import Home, open_home
 from borrow.protocol.errors import Misconfigured
+from borrow_fakes.lab import BORROW, finish
+from borrow_fakes.notifyd import Peer, session_bus
 from borrow_fakes.solo_mode import refused_with
 
 if TYPE_CHECKING:
@@ -136,3 +139,16 @@ def test_a_path_that_no_file_can_hold_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Misconfigured, match="autostart"):
         traying.at_login(places, on=True)
     assert not (tmp_path / "autostart/borrow-tray.desktop").exists()
+
+
+async def test_with_no_panel_the_tray_waits_for_one_and_ends_with_the_session(solo: Lab) -> None:
+    async with session_bus() as address:
+        child = solo.spawn(BORROW, "tray", env={"DBUS_SESSION_BUS_ADDRESS": address})
+        panel = await Peer.at(address)
+        async with asyncio.timeout(20):
+            while not await panel.owns(f"org.kde.StatusNotifierItem-{child.pid}-1"):
+                assert child.poll() is None, child.communicate()
+                await asyncio.sleep(0.05)
+        panel.bus.disconnect()
+    code, out, err = finish(child)
+    assert (code, out, err) == (0, "", "")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -244,8 +245,9 @@ def test_the_tray_starts_with_the_daemon_and_is_nobodys_child(seat: Seat) -> Non
 
     started = wait_for(pid, why="the tray")
     assert "CLAUDECODE" not in Path(f"/proc/{started}/environ").read_text()
-    parent = Path(f"/proc/{started}/stat").read_text().rpartition(")")[2].split()[1]
-    assert "borrow" not in Path(f"/proc/{parent}/cmdline").read_text()
+    parent, _, session = Path(f"/proc/{started}/stat").read_text().rpartition(")")[2].split()[1:4]
+    assert session != str(os.getsid(0))
+    assert parent != session  # the shell that started it is gone, and nobody's child is adopted
     seat.home.borrow("tray", "--stop")
     seat.start_tray()
 
