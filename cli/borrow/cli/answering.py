@@ -242,14 +242,19 @@ def not_me(subject: str, *, as_json: bool) -> None:
 
 
 def _decision(client: Control, subject: str) -> dict[str, Any]:
-    """The request as it would be answered. A unique beginning of an id will do."""
+    """The request as it would be answered."""
+    return client.get(f"/v1/decisions/{segment(named(client, subject))}")
+
+
+def named(client: Control, subject: str) -> str:
+    """The request's whole id. A unique beginning will do."""
     if subject.startswith("r-") and len(subject) < 28 and len(subject) > 2:
         ids = [str(one.get("request")) for one in decisions(client)]
         near = [one for one in ids if one.startswith(subject)]
         if len(near) == 1:
             subject = near[0]
     _kind(subject, "r")
-    return client.get(f"/v1/decisions/{segment(subject)}")
+    return subject
 
 
 def _kind(subject: str, kinds: str) -> None:
