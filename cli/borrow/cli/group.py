@@ -49,7 +49,9 @@ COMMANDS: Final[dict[str, Entry]] = {
     "approve": Entry(ANSWERING, "answering:approve", "Say yes to a request."),
     "deny": Entry(ANSWERING, "answering:deny", "Say no to a request."),
     "not-me": Entry(ANSWERING, "answering:not_me", "That was not me: stop and freeze it."),
-    "prompt": Entry(ANSWERING, "prompting:prompt", "The window: answer a request, or ask for a role."),
+    "prompt": Entry(
+        ANSWERING, "prompting:prompt", "The window: answer a request, or ask for a role."
+    ),
     "setup": Entry(RUNNING, "setting_up:setup", "Set Borrow up for yourself, on this machine."),
     "join": Entry(RUNNING, "joining:join", "Join a team with an invitation."),
     "doctor": Entry(RUNNING, "doctor:doctor", "Look for what is wrong here."),

@@ -37,7 +37,9 @@ def prompt(*, request: str, role: str | None, grant: str, no_gui: bool) -> int:
     if (role is None) == (not request):
         raise WrongUse("one thing: a request to answer, or --ask", hint="borrow prompt r-…")
     if grant and not role:
-        raise WrongUse("--extend needs the role too", hint=f"borrow prompt --ask ROLE --extend {grant}")
+        raise WrongUse(
+            "--extend needs the role too", hint=f"borrow prompt --ask ROLE --extend {grant}"
+        )
     drawn = None if no_gui else _Drawn.open()
     client = running(open_home())
     if drawn is None and not say.can_ask():

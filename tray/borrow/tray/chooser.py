@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from tkinter import Listbox, StringVar, ttk
 from typing import TYPE_CHECKING, Any, Final
 
@@ -56,7 +57,7 @@ class Chooser:
         root.bind("<Alt-n>", lambda event: root.destroy())
         entry.bind("<Return>", lambda event: self._take())
         for key, step in (("<Down>", 1), ("<Up>", -1)):
-            entry.bind(key, lambda event, step=step: self._move(step))  # type: ignore[misc]  # a bound default
+            entry.bind(key, partial(self._move, step))
         self._list.bind("<Double-Button-1>", lambda event: self._take())
         root.after_idle(entry.focus_set)
         self._narrow()
@@ -72,7 +73,7 @@ class Chooser:
         if self._found:
             self._list.selection_set(0)
 
-    def _move(self, step: int) -> None:
+    def _move(self, step: int, event: object) -> None:
         chosen = self._list.curselection()
         place = min(len(self._found) - 1, max(0, (chosen[0] if chosen else 0) + step))
         self._list.selection_clear(0, "end")

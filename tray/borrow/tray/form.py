@@ -143,7 +143,10 @@ def problem(form: Form, typed: Mapping[str, str]) -> tuple[str, str]:
         ):
             return field.name, f"{field.label}: {field.digits} digits"
         if len(value) < field.least:
-            return field.name, f"{field.label}: {field.rule or f'at least {field.least} characters'}"
+            return (
+                field.name,
+                f"{field.label}: {field.rule or f'at least {field.least} characters'}",
+            )
         if len(value) > MAX_REASON:
             return field.name, f"{field.label}: at most {MAX_REASON} characters"
     return "", ""

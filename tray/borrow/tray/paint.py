@@ -7,6 +7,7 @@ over a coloured emoji, and a request could carry one.
 
 from __future__ import annotations
 
+from functools import partial
 from tkinter import Canvas, Tk, font, ttk
 from typing import TYPE_CHECKING, Any, Final
 
@@ -114,9 +115,7 @@ class Paint:
             indicatorcolor=[("selected", told["focus"]), ("", told["field"])],
         )
         self._buttons(style, pad)
-        style.configure(
-            "Vertical.TScrollbar", background=told["button"], troughcolor=told["back"]
-        )
+        style.configure("Vertical.TScrollbar", background=told["button"], troughcolor=told["back"])
 
     def _buttons(self, style: ttk.Style, pad: int) -> None:
         told = self.colours
@@ -151,9 +150,7 @@ class Paint:
         for row, (label, value) in enumerate(pairs):
             name = ttk.Label(box, text=drawable(label), style="Faint.TLabel", wraplength=first)
             name.grid(row=row, column=0, sticky="nw", padx=(0, self.px(8)))
-            told = ttk.Label(
-                box, text=drawable(value), wraplength=self.width - first - self.px(40)
-            )
+            told = ttk.Label(box, text=drawable(value), wraplength=self.width - first - self.px(40))
             told.grid(row=row, column=1, sticky="w")
 
 
@@ -172,9 +169,9 @@ class Body(Canvas):
         paint.root.columnconfigure(0, weight=1)
         self.grid(row=0, column=0, sticky="nsew")
         for key, way in (("<Button-4>", -2), ("<Button-5>", 2), ("<Prior>", -10), ("<Next>", 10)):
-            paint.root.bind(key, lambda event, way=way: self._move(way), add=True)  # type: ignore[misc]  # a bound default
+            paint.root.bind(key, partial(self._move, way), add=True)
 
-    def _move(self, way: int) -> None:
+    def _move(self, way: int, event: object) -> None:
         if self.yview() != (0.0, 1.0):
             self.yview_scroll(way, "units")
 

@@ -119,7 +119,7 @@ class Waiting:
         raise Unavailable("the daemon broke off", hint="`borrow daemon logs` may say why")
 
     def told(self) -> Iterator[str]:
-        """"" for each change while it is open, then how it ended; raises a refusal."""
+        """ "" for each change while it is open, then how it ended; raises a refusal."""
         for event in self._events:
             if event is None:
                 continue

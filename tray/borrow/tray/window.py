@@ -12,6 +12,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from functools import partial
 from tkinter import StringVar, TclError, Tk, ttk
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from borrow.tray.prompt import Answer, Question, Waiting
 
 ARM_AFTER: Final = 1000  # milliseconds
+SETTLE: Final = 150  # milliseconds that a window which resizes itself may seem covered
 LOOK_EVERY: Final = 2.0  # seconds between looks whether it was answered elsewhere
 STAY: Final = 2500  # milliseconds that the reason for an end stands
 LOOK_IN: Final = 80  # milliseconds between two looks at what the threads brought
@@ -59,6 +61,8 @@ class Window:
         self._ended = LATER
         self._error: BaseException | None = None
         self._armed = ""  # the timer's name
+        self._covering = ""  # the timer's name
+        self._covered = False
         self._busy = False
         self._over = False
         self._waiting: Waiting | None = None
@@ -191,11 +195,12 @@ class Window:
         root.report_callback_exception = self._broke
         root.bind("<Escape>", lambda event: self._close())
         root.protocol("WM_DELETE_WINDOW", self._close)
-        for event in ("<FocusIn>", "<Map>", "<Visibility>"):
+        for event in ("<FocusIn>", "<Map>"):
             root.bind(event, lambda event: self._arm() if event.widget is root else None)
+        root.bind("<Visibility>", self._seen)
         for key, button in ((self._form.yes, self._yes), (self._form.no, self._no)):
             if key:
-                root.bind(f"<Alt-{key[0].lower()}>", lambda event, button=button: button.invoke())  # type: ignore[misc]  # a bound default
+                root.bind(f"<Alt-{key[0].lower()}>", partial(_press, button))
         root.bind("<Alt-n>", lambda event: self._close())
         for key in ("<Return>", "<KP_Enter>"):
             root.bind_class("TButton", key, lambda event: event.widget.invoke())
@@ -216,6 +221,23 @@ class Window:
         if self._armed:
             self._root.after_cancel(self._armed)
         self._armed = self._root.after(ARM_AFTER, self._wake)
+
+    def _seen(self, event: Any) -> None:
+        """Something lay on it, and went away under the finger that was to press it."""
+        if event.widget is not self._root:
+            return
+        if str(event.state) != "VisibilityUnobscured":
+            self._covering = self._covering or self._root.after(SETTLE, self._cover)
+            return
+        if self._covering:
+            self._root.after_cancel(self._covering)
+            self._covering = ""
+        if self._covered:
+            self._covered = False
+            self._arm()
+
+    def _cover(self) -> None:
+        self._covering, self._covered = "", True
 
     def _wake(self) -> None:
         if self._busy or self._over:
@@ -251,9 +273,9 @@ class Window:
             try:
                 answer = call()
             except BorrowError as exc:
-                self._brought.put(lambda: self._failed(exc))
+                self._brought.put(partial(self._failed, exc))
             else:
-                self._brought.put(lambda: self._done(answer))
+                self._brought.put(partial(self._done, answer))
 
         self._thread(work)
 
@@ -337,12 +359,9 @@ class Window:
     def _follow(self, waiting: Waiting) -> None:
         try:
             for told in waiting.told():
-                if told:
-                    self._brought.put(lambda told=told: self._answered(told))  # type: ignore[misc]  # a bound default
-                else:
-                    self._brought.put(self._told)
+                self._brought.put(partial(self._answered, told) if told else self._told)
         except BorrowError as exc:
-            self._brought.put(lambda exc=exc: self._end(Ended("refused", wording(exc))))  # type: ignore[misc]  # a bound default
+            self._brought.put(partial(self._end, Ended("refused", wording(exc))))
 
     def _told(self) -> None:
         waiting, inside = self._waiting, self._body.inside
@@ -366,6 +385,10 @@ class Window:
 
 def wording(error: BorrowError) -> str:
     return shown(error.message + (f" ({error.hint})" if error.hint else ""), 300)
+
+
+def _press(button: ttk.Button, event: object) -> None:
+    button.invoke()
 
 
 def _all(event: Any) -> str:
