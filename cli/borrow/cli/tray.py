@@ -1,4 +1,4 @@
-"""`borrow tray`: the icon's process, handed the daemon's client and the line that opens a prompt."""
+"""`borrow tray`: the icon's process, handed the daemon's client and what opens a prompt."""
 
 from __future__ import annotations
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from borrow_fakes.lab import BORROW, Home, finish, wait_for
 from borrow_fakes.solo_mode import ME
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator
 
     from PIL.Image import Image
@@ -102,7 +102,7 @@ class PromptWindow:
         return seen
 
     def patch(self, colour: str, *, below: float = 0.0) -> Box | None:
-        """What of the window has exactly this named colour; only lower than `below` of its height."""
+        """What of the window, under `below` of its height, has exactly this named colour."""
         seen = self.shot()
         wanted = self.colours[colour]
         value = tuple(int(wanted[place : place + 2], 16) for place in (1, 3, 5))
@@ -177,7 +177,7 @@ class PromptWindow:
 def prompt(
     desk: Desk, one: Home, *words: str, dark: bool = False, env: dict[str, str] | None = None
 ) -> Iterator[PromptWindow]:
-    """`borrow prompt WORDS` on `desk`, as the person of `one`; the window is there and has focus."""
+    """`borrow prompt WORDS` on `desk`, as the person of `one`; its window has the focus."""
     more = {name: desk.env[name] for name in ("DISPLAY", "DBUS_SESSION_BUS_ADDRESS")}
     more |= {"BORROW_THEME": "dark" if dark else "light"} | (env or {})
     process = one.spawn(BORROW, "prompt", *words, env=more)

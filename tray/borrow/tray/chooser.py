@@ -6,8 +6,7 @@ from functools import partial
 from tkinter import Listbox, StringVar, ttk
 from typing import TYPE_CHECKING, Any, Final
 
-from borrow.protocol.durations import show_duration
-from borrow.tray.labels import text, whole
+from borrow.tray.labels import role_line
 from borrow.tray.paint import Paint, drawable
 from borrow.tray.window import open_root
 
@@ -25,7 +24,7 @@ class Chooser:
         self._root = open_root()
         self._root.title("Borrow: which role?")
         self._told = ""
-        self._all = [(str(each.get("name") or ""), line(each)) for each in roles]
+        self._all = [(str(each.get("name") or ""), role_line(each)) for each in roles]
         self._found = self._all
         self._typed = StringVar(self._root)
         self._build(Paint(self._root, looks))
@@ -74,28 +73,22 @@ class Chooser:
             self._list.selection_set(0)
 
     def _move(self, step: int, event: object) -> None:
-        chosen = self._list.curselection()
+        chosen = self._chosen()
         place = min(len(self._found) - 1, max(0, (chosen[0] if chosen else 0) + step))
         self._list.selection_clear(0, "end")
         self._list.selection_set(place)
         self._list.see(place)
 
     def _take(self) -> None:
-        chosen = self._list.curselection()
+        chosen = self._chosen()
         if chosen and self._found:
             self._told = self._found[chosen[0]][0]
             self._root.destroy()
+
+    def _chosen(self) -> tuple[int, ...]:
+        return tuple(self._list.curselection())  # type: ignore[no-untyped-call]  # a stub's gap
 
     def run(self) -> str:
         self._root.deiconify()
         self._root.mainloop()
         return self._told
-
-
-def line(role: Mapping[str, Any]) -> str:
-    """`prod-admin   sensitive  you  1h`"""
-    who = {"auto": "at once", "self": "you", "peer": "another person"}
-    longest = whole(role.get("max"))
-    parts = (text(role.get("tier")), who.get(str(role.get("mode")), ""))
-    name = text(role.get("name"))
-    return f"{name:<22} {parts[0]:<10} {parts[1]:<15}" + (show_duration(longest) if longest else "")

@@ -38,8 +38,9 @@ def differences(one: Mapping[str, Any], now: float) -> str:
     then, seconds = whole(last.get("seconds")), whole(one.get("seconds"))
     if then != seconds:
         changed.insert(0, f"for was {show_duration(then)}")
-    head = f"Their last request was {text(last.get('state'))} {_ago(now - whole(last.get('asked_at')))}"
-    return f"{head}. " + (f"Since then: {' · '.join(changed)}" if changed else "Nothing differs.")
+    state, ago = text(last.get("state")), _ago(now - whole(last.get("asked_at")))
+    head = f"Their last request was {state} {ago}. "
+    return head + (f"Since then: {' · '.join(changed)}" if changed else "Nothing differs.")
 
 
 def _brief(value: str) -> str:

@@ -203,7 +203,7 @@ def _facts(one: Mapping[str, Any], *, mine: bool) -> Pairs:
     seconds, denials = whole(one.get("seconds")), whole(one.get("earlier_denials"))
     number = text(one.get("number"))
     known = [text(one.get("role"))]
-    known += [f"{name} {told}" for name in ("tier", "account") if (told := text(one.get(name)))]
+    known += [f"{name} {text(one[name])}" for name in ("tier", "account") if one.get(name)]
     rule = text(one.get("rule"))
     told = [
         ("asked by", text(one.get("person")) + (" (you)" if mine else "")),

@@ -1,9 +1,10 @@
-"""Members of a daemon's answer as label and escaped value, and what a device claims of its caller."""
+"""Members of a daemon's answer as escaped text, and what a device claims of its caller. Pure."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from borrow.protocol.durations import show_duration
 from borrow.protocol.text import shown
 
 if TYPE_CHECKING:
@@ -33,6 +34,15 @@ def claims(one: Mapping[str, Any]) -> Pairs:
         ("host", text(context.get("host")) + (f", user {user}" if user else "")),
     ]
     return tuple((label, value) for label, value in told if value)
+
+
+def role_line(role: Mapping[str, Any]) -> str:
+    """`prod-admin   sensitive  you  1h`"""
+    who = {"auto": "at once", "self": "you", "peer": "another person"}
+    longest = whole(role.get("max"))
+    parts = (text(role.get("tier")), who.get(str(role.get("mode")), ""))
+    name = text(role.get("name"))
+    return f"{name:<22} {parts[0]:<10} {parts[1]:<15}" + (show_duration(longest) if longest else "")
 
 
 def text(value: object) -> str:

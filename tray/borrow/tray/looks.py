@@ -1,4 +1,4 @@
-"""Light or dark, and how large the text is, as the desktop says. `judge` is pure; `ask_desktop` looks.
+"""Light or dark, and how large the text is, as the desktop says. `judge` is pure, `Asked` looks.
 
 Tk knows neither: it takes the screen's own density and one light theme. Where nothing says
 otherwise, it is light and not enlarged. BORROW_THEME and BORROW_TEXT_SCALE decide over all.

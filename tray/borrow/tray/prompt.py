@@ -25,7 +25,7 @@ LONGEST: Final = 200  # characters of an answer's message
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a prompt ended. `how`: said (a yes, a no or a question of ours), later, elsewhere, late."""
+    """How a prompt ended. `how`: said (here: yes, no or asked), later, elsewhere, late, refused."""
 
     how: str
     told: str = ""
@@ -44,7 +44,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """`look` tells why it is over elsewhere, "" while it is open. Without `say_no` there is no no."""
+    """`look` tells why it is over elsewhere, "" while it is open. An own question has no no."""
 
     form: forms.Form
     say_yes: Callable[[Mapping[str, str], int], Answer]

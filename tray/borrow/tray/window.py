@@ -24,7 +24,7 @@ from borrow.tray.paint import Body, Paint, drawable
 from borrow.tray.prompt import LATER, Ended
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from borrow.tray.looks import Looks
     from borrow.tray.prompt import Answer, Question, Waiting
@@ -114,9 +114,9 @@ class Window:
             paint.label(box, form.changes).pack(anchor="w", pady=(gap, 0))
         if form.claims:
             style = "Warn.TLabelframe"
-            frame = ttk.Labelframe(box, text=forms.CLAIMED, style=style, padding=paint.px(6))
-            paint.pairs(frame, form.claims)
-            frame.pack(fill="x", pady=(gap, 0))
+            told = ttk.Labelframe(box, text=forms.CLAIMED, style=style, padding=paint.px(6))
+            paint.pairs(told, form.claims)
+            told.pack(fill="x", pady=(gap, 0))
         if form.durations and not form.cannot:
             self._build_durations(ttk.Frame(box))
         for field in () if form.cannot else form.fields:
@@ -203,7 +203,7 @@ class Window:
                 root.bind(f"<Alt-{key[0].lower()}>", partial(_press, button))
         root.bind("<Alt-n>", lambda event: self._close())
         for key in ("<Return>", "<KP_Enter>"):
-            root.bind_class("TButton", key, lambda event: event.widget.invoke())
+            root.bind_class("TButton", key, _enter)
             root.bind_class("TRadiobutton", key, _next)
         first = next(iter(self._fields.values()), root)
         root.after_idle(first.focus_set)
@@ -389,6 +389,10 @@ def wording(error: BorrowError) -> str:
 
 def _press(button: ttk.Button, event: object) -> None:
     button.invoke()
+
+
+def _enter(event: Any) -> None:
+    event.widget.invoke()
 
 
 def _all(event: Any) -> str:
