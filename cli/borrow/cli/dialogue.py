@@ -23,8 +23,6 @@ def lines(form: Form, wide: int) -> Iterator[tuple[str, str]]:
     for line in wrapped(form.head, wide):
         yield "head", line
     yield from (("", line) for line in _pairs(form.facts, wide))
-    if form.changes:
-        yield from (("", line) for line in wrapped(form.changes, wide))
     if form.claims:
         for line in wrapped(f"── {forms.CLAIMED}", wide):
             yield "warn", f"{line} ".ljust(wide, "─")

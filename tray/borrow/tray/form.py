@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from borrow.protocol.durations import show_duration
 from borrow.protocol.text import shown
-from borrow.tray.differences import differences
+from borrow.tray.differences import claimed_then, last_time
 from borrow.tray.labels import Pairs, claims, mapping, text, texts, whole
 
 if TYPE_CHECKING:
@@ -58,7 +58,6 @@ class Form:
     fields: tuple[Field, ...]
     durations: tuple[int, ...] = ()
     claims: Pairs = ()
-    changes: str = ""  # since their last similar request
     expires_at: float = 0.0
     cannot: str = ""
     yes: str = "Approve"
@@ -83,11 +82,10 @@ def answering(one: Mapping[str, Any], now: float) -> Form:
     more = " more time of" if one.get("extends") else ""
     return Form(
         head=f"{who} for{more} {text(one.get('role'))}",
-        facts=_facts(one, mine=mine),
+        facts=_facts(one, now, mine=mine),
         fields=tuple(fields),
         durations=durations(whole(one.get("seconds"))),
-        claims=claims(one),
-        changes=differences(one, now),
+        claims=(*claims(one), *((("last time", then),) if (then := claimed_then(one)) else ())),
         expires_at=float(whole(one.get("expires_at"))),
         cannot=_cannot(kinds, mine=mine, peer=peer),
     )
@@ -199,7 +197,7 @@ def ended(form: Form, now: float) -> bool:
     return bool(form.expires_at) and now >= form.expires_at
 
 
-def _facts(one: Mapping[str, Any], *, mine: bool) -> Pairs:
+def _facts(one: Mapping[str, Any], now: float, *, mine: bool) -> Pairs:
     seconds, denials = whole(one.get("seconds")), whole(one.get("earlier_denials"))
     number = text(one.get("number"))
     known = [text(one.get("role"))]
@@ -211,6 +209,7 @@ def _facts(one: Mapping[str, Any], *, mine: bool) -> Pairs:
         ("is", text(one.get("arn"))),
         ("for", show_duration(seconds) + (f", by the rule {rule}" if rule else "")),
         ("extends", text(one.get("extends"))),
+        ("last time", last_time(one, now)),
         ("denied before", f"{denials} times in a day" if denials > 1 else "once" * denials),
         ("number", f"{number}, {text(one.get('words'))}: they see the same" if number else ""),
     ]

@@ -110,8 +110,6 @@ class Window:
         frame = ttk.Frame(box)
         paint.pairs(frame, form.facts)
         frame.pack(fill="x", pady=(gap, 0))
-        if form.changes:
-            paint.label(box, form.changes).pack(anchor="w", pady=(gap, 0))
         if form.claims:
             style = "Warn.TLabelframe"
             told = ttk.Labelframe(box, text=forms.CLAIMED, style=style, padding=paint.px(6))
