@@ -38,7 +38,7 @@ def terminal(one: Home, *words: str, wide: int = 100) -> Iterator[Terminal]:
     child: Terminal = pexpect.spawn(
         BORROW,
         list(words),
-        env=one.env,
+        env=one.env | prompts.CHANGED,
         encoding="utf-8",
         timeout=20,
         dimensions=(50, wide),

@@ -197,14 +197,21 @@ class Desk:
 
         return ImageGrab.grab(xdisplay=self.env["DISPLAY"])
 
-    def window_shot(self, window: str) -> Image:
+    def place(self, window: str) -> tuple[int, int, int, int]:
+        """Left, top, width and height, without the window manager's frame."""
         told = self.tool("xwininfo", "-id", window)
         facts = {
             line.partition(":")[0].strip(): line.partition(":")[2].strip()
             for line in told.splitlines()
         }
-        left, top = int(facts["Absolute upper-left X"]), int(facts["Absolute upper-left Y"])
-        return self.shot().crop((left, top, left + int(facts["Width"]), top + int(facts["Height"])))
+        names = ("Absolute upper-left X", "Absolute upper-left Y", "Width", "Height")
+        left, top, wide, high = (int(facts.get(name, "0")) for name in names)
+        return left, top, wide, high
+
+    def window_shot(self, window: str) -> Image:
+        """What is seen of it. A window that has gone is a picture of nothing."""
+        left, top, wide, high = self.place(window)
+        return self.shot().crop((left, top, left + max(1, wide), top + max(1, high)))
 
     def icon(self) -> tuple[int, int] | None:
         """Where in the panel something coloured or bright stands: our icon's middle."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyotp
 
+import borrow.tray.form
 from borrow.tray.paint import DARK, LIGHT
 from borrow_fakes.lab import BORROW, Home, finish, wait_for
 from borrow_fakes.solo_mode import ME
@@ -30,10 +31,13 @@ if TYPE_CHECKING:
 
 Box = tuple[int, int, int, int]
 SHOTS = Path(os.environ.get("BORROW_SHOTS", "/nonexistent"))  # where pictures are kept to look at
+# Where this very process has the room from: a copy without one of its guards is tested like this.
+CHANGED = {"PYTHONPATH": str(Path(borrow.tray.form.__file__).parents[2])}
 WAYS = {
     "click": 'approve = { mode = "self", factor = ["consent"] }',
     "match": 'approve = { mode = "self", factor = ["consent"], match = true }',
     "totp": 'approve = { mode = "self", factor = ["totp"], match = true }',
+    "secret": 'approve = { mode = "self", factor = ["consent", "totp"] }',
     "ticketed": 'require = { reason = 10, ticket = "^INC-[0-9]+$" }\n'
     'approve = { mode = "self", factor = ["consent"] }',
 }
@@ -46,7 +50,8 @@ def policy() -> str:
     for way, how in WAYS.items():
         names = [f"{way}-{number}" for number in range(EACH)]
         out += [
-            f'[roles.{name}]\naws = "arn:aws:iam::111122223333:role/Admin"\ntier = "normal"'
+            f'[roles.{name}]\naws = "arn:aws:iam::111122223333:role/Admin"\n'
+            f'tier = "{"sensitive" if way == "secret" else "normal"}"'
             for name in names
         ]
         quoted = ", ".join(f'"{name}"' for name in names)
@@ -179,7 +184,7 @@ def prompt(
 ) -> Iterator[PromptWindow]:
     """`borrow prompt WORDS` on `desk`, as the person of `one`; its window has the focus."""
     more = {name: desk.env[name] for name in ("DISPLAY", "DBUS_SESSION_BUS_ADDRESS")}
-    more |= {"BORROW_THEME": "dark" if dark else "light"} | (env or {})
+    more |= {"BORROW_THEME": "dark" if dark else "light"} | CHANGED | (env or {})
     process = one.spawn(BORROW, "prompt", *words, env=more)
     try:
         yield PromptWindow(desk, process, _opened(desk, process), DARK if dark else LIGHT)

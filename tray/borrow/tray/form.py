@@ -85,7 +85,7 @@ def answering(one: Mapping[str, Any], now: float) -> Form:
         facts=_facts(one, now, mine=mine),
         fields=tuple(fields),
         durations=durations(whole(one.get("seconds"))),
-        claims=(*claims(one), *((("last time", then),) if (then := claimed_then(one)) else ())),
+        claims=(*claims(one), *((("said then", then),) if (then := claimed_then(one)) else ())),
         expires_at=float(whole(one.get("expires_at"))),
         cannot=_cannot(kinds, mine=mine, peer=peer),
     )

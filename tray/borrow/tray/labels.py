@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 Pairs: TypeAlias = tuple[tuple[str, str], ...]
 
 LINE: Final = 160  # characters of one value: hostile text must not push the buttons off the screen
+_MOST: Final = 1 << 53  # what JSON's numbers hold exactly
 PARENTS: Final = 6  # of the chain that started the program
 
 
@@ -58,4 +59,7 @@ def mapping(value: object) -> dict[str, Any]:
 
 
 def whole(value: object) -> int:
-    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0
+    """A number of seconds or a time; 0 for anything that cannot be one."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return 0
+    return int(value) if -_MOST < value < _MOST else 0
