@@ -131,6 +131,16 @@ class PromptWindow:
     def wait_armed(self) -> None:
         wait_for(self.armed, seconds=10, why="the yes to wake")
 
+    def wait_for_no(self) -> None:
+        """Where a yes cannot be said: the no is the only one of the two that wakes."""
+
+        def dead() -> int:
+            box = self.patch("dead", below=0.8)
+            return box[0] if box else 0
+
+        first = dead()
+        wait_for(lambda: dead() > first, seconds=10, why="the no to wake")
+
     def wait_red(self) -> None:
         wait_for(lambda: self.says_in("bad"), seconds=10, why="a message in red")
 

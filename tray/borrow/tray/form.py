@@ -85,10 +85,15 @@ def answering(one: Mapping[str, Any], now: float) -> Form:
         facts=_facts(one, now, mine=mine),
         fields=tuple(fields),
         durations=durations(whole(one.get("seconds"))),
-        claims=(*claims(one), *((("said then", then),) if (then := claimed_then(one)) else ())),
+        claims=(*claims(one), *_said_then(one, mine=mine)),
         expires_at=float(whole(one.get("expires_at"))),
         cannot=_cannot(kinds, mine=mine, peer=peer),
     )
+
+
+def _said_then(one: Mapping[str, Any], *, mine: bool) -> Pairs:
+    then = "" if mine else claimed_then(one)
+    return (("said then", then),) if then else ()
 
 
 def _cannot(kinds: tuple[str, ...], *, mine: bool, peer: bool) -> str:
@@ -209,7 +214,7 @@ def _facts(one: Mapping[str, Any], now: float, *, mine: bool) -> Pairs:
         ("is", text(one.get("arn"))),
         ("for", show_duration(seconds) + (f", by the rule {rule}" if rule else "")),
         ("extends", text(one.get("extends"))),
-        ("last time", last_time(one, now)),
+        ("last time", "" if mine else last_time(one, now)),
         ("denied before", f"{denials} times in a day" if denials > 1 else "once" * denials),
         ("number", f"{number}, {text(one.get('words'))}: they see the same" if number else ""),
     ]

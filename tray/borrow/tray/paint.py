@@ -89,6 +89,7 @@ class Paint:
             style.configure(f"{name.capitalize()}.TLabel", foreground=told[name])
         style.configure("Head.TLabel", font=self.head)
         style.configure("Huge.TLabel", font=self.huge)
+        style.configure("TLabelframe", lightcolor=told["back"], darkcolor=told["back"])
         style.configure("TLabelframe.Label", foreground=told["faint"])
         style.configure("Warn.TLabelframe.Label", foreground=told["warn"])
         for kind in ("TEntry", "TCombobox"):
@@ -108,11 +109,20 @@ class Paint:
                 lightcolor=[("focus", told["focus"]), ("", told["field"])],
                 fieldbackground=[("", told["field"])],
             )
-        style.configure("TRadiobutton", indicatorcolor=told["field"], indicatorsize=self.px(12))
+        style.configure(
+            "TRadiobutton",
+            indicatorbackground=told["field"],
+            indicatorforeground=told["focus"],
+            upperbordercolor=told["faint"],
+            lowerbordercolor=told["faint"],
+            indicatorsize=self.px(12),
+            indicatormargin=(self.px(1), self.px(1), self.px(5), self.px(1)),
+            focuscolor=told["focus"],
+        )
         style.map(
             "TRadiobutton",
             background=[("focus", told["button"]), ("", told["back"])],
-            indicatorcolor=[("selected", told["focus"]), ("", told["field"])],
+            indicatorbackground=[("", told["field"])],
         )
         self._buttons(style, pad)
         style.configure("Vertical.TScrollbar", background=told["button"], troughcolor=told["back"])
@@ -187,11 +197,14 @@ class Body(Canvas):
 
     def reveal(self, widget: Any) -> None:
         """Scroll so that `widget` is seen: Tab may lead to what is below."""
-        high = self.inside.winfo_reqheight()
-        top = widget.winfo_rooty() - self.inside.winfo_rooty()
-        seen = self.canvasy(0)
-        if top < seen or top + widget.winfo_height() > seen + self.winfo_height():
-            self.yview_moveto(max(0, top - self.winfo_height() // 3) / max(1, high))
+        if not self.shows(widget):
+            top = widget.winfo_rooty() - self.inside.winfo_rooty()
+            high = max(1, self.inside.winfo_reqheight())
+            self.yview_moveto(max(0, top - self.winfo_height() // 3) / high)
+
+    def shows(self, widget: Any) -> bool:
+        top = widget.winfo_rooty() - self.winfo_rooty()
+        return bool(top >= 0 and top + widget.winfo_height() <= self.winfo_height())
 
 
 def drawable(text: str) -> str:

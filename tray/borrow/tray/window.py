@@ -128,6 +128,7 @@ class Window:
         for seconds in self._form.durations:
             name, value = show_duration(seconds), str(seconds)
             button = ttk.Radiobutton(box, text=name, value=value, variable=self._seconds)
+            button.bind("<FocusIn>", self._reveal)
             button.pack(side="left", padx=(0, self._paint.px(10)))
 
     def _build_field(self, box: Any, field: forms.Field) -> Any:
@@ -150,7 +151,7 @@ class Window:
         entry.pack(anchor="w", fill="x")
         entry.bind("<Return>", _next)
         entry.bind("<Control-a>", _all)  # Tk's own goes to the start of the line
-        entry.bind("<FocusIn>", lambda event: self._body.reveal(event.widget))
+        entry.bind("<FocusIn>", self._reveal)
         return entry
 
     def _build_buttons(self, box: Any) -> None:
@@ -173,6 +174,9 @@ class Window:
             else:
                 button.pack(side="right", padx=(gap, 0))
         self._rest()
+
+    def _reveal(self, event: Any) -> None:
+        self._body.reveal(event.widget)
 
     def _rest(self) -> None:
         for button in (self._yes, self._no):
@@ -203,8 +207,13 @@ class Window:
         for key in ("<Return>", "<KP_Enter>"):
             root.bind_class("TButton", key, _enter)
             root.bind_class("TRadiobutton", key, _next)
-        first = next(iter(self._fields.values()), root)
-        root.after_idle(first.focus_set)
+        root.after_idle(self._focus_first)
+
+    def _focus_first(self) -> None:
+        """The first field, if it is in sight: who and what is seen before anything is typed."""
+        first = next(iter(self._fields.values()), self._root)
+        self._root.update_idletasks()
+        (first if first is self._root or self._body.shows(first) else self._root).focus_set()
 
     def _broke(self, kind: type[BaseException], error: BaseException, trace: object) -> None:
         """An error of ours, or Ctrl-C: no window stays that would do half of what it says."""
