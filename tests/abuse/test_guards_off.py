@@ -16,7 +16,7 @@ import pytest
 
 import borrow.cli.say
 import borrow.daemon.app
-import borrow.tray.form
+import borrow.tray
 from borrow_fakes.zygote import Zygote
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 TESTS = Path(__file__).parents[1]
 SOURCES = {
     "daemon": Path(borrow.daemon.app.__file__).parent,
-    "tray": Path(borrow.tray.form.__file__).parent,
+    "tray": Path(borrow.tray.__file__ or "").parent,
     "cli": Path(borrow.cli.say.__file__).parent,
 }
 
@@ -39,7 +39,11 @@ class Off:
     old: str
     new: str
     test: str
-    package: str = "daemon"
+    room: str = "daemon"
+
+
+def tray(guard: str, module: str, old: str, new: str, test: str) -> Off:
+    return Off(guard, module, old, new, f"tray/test_{test}", "tray")
 
 
 DAEMON = "abuse/test_daemon.py::"
@@ -252,6 +256,44 @@ GUARDS = (
     Off("a bare Enter in the terminal", "twin.py",
         'case "a" if not self._form.cannot:', 'case "a" | "enter" if not self._form.cannot:',
         "cli/test_twin.py::test_leaving_is_not_now_and_decides_nothing", "cli"),
+    # -- the tray ----------------------------------------------------------------------------------
+    tray("who pressed the button", "bubbles.py",
+        " or message.sender != self._owner", "",
+        "bubbles.py::test_a55_another_programs_press_is_ignored"),
+    tray("a new service's numbers", "bubbles.py",
+        "self._numbers.clear()  #", "#",
+        "bubbles.py::test_a_new_service_knows_none_of_the_old_ones_questions"),
+    tray("no button that says yes", "bubbles.py",
+        "and action in LABELS:", "and action:",
+        "bubbles.py::test_a_press_reaches_us_with_the_question_it_was_for"),
+    tray("markup", "bubbles.py",
+        "html.escape(line, quote=False)", "line",
+        "bubbles.py::test_markup_is_shown_as_it_was_typed"),
+    tray("a line's number is its own", "dbusmenu.py",
+        "number = before.get(key, self._next)", "number = len(self._numbers) + 1",
+        "dbusmenu.py::test_a_click_on_a_line_that_has_just_gone_does_nothing"),
+    tray("countdowns in place", "dbusmenu.py",
+        "if self._children != layout:", "if True:",
+        "dbusmenu.py::test_a_countdown_changes_words_in_place_and_lays_nothing_out_anew"),
+    tray("a locked screen", "quiet.py",
+        "fresh = [] if quiet else", "fresh =",
+        "quiet.py::test_while_the_screen_is_locked_nothing_is_shown_and_then_it_is"),
+    tray("ignored questions", "quiet.py",
+        "if memory.ignored.get(each.role, 0) < IGNORED", "if True",
+        "quiet.py::test_after_two_ignored_questions_of_a_role_the_badge_alone_tells"),
+    tray("many questions", "quiet.py",
+        "if len(asking) > MOST:", "if False:",
+        "quiet.py::test_more_than_three_questions_are_one_and_told_again_when_they_doubled"),
+    tray("escaping", "snapshot.py",
+        "return shown(value, limit) if isinstance(value, str)",
+        "return value[:limit] if isinstance(value, str)",
+        "snapshot.py::test_hostile_text_is_escaped_once_and_cut"),
+    tray("plain ids", "snapshot.py",
+        "isinstance(value, str) and _ID.fullmatch(value)", "isinstance(value, str)",
+        "snapshot.py::test_an_id_that_is_none_makes_no_line_that_could_be_clicked"),
+    tray("what really runs", "snapshot.py",
+        'exe = process.get("exe")', 'exe = (process.get("argv") or [""])[0]',
+        "snapshot.py::test_a45_the_program_is_what_runs_and_not_what_it_calls_itself"),
 )  # fmt: skip
 
 # What a change needs beside its own line, to be the change that is meant.
@@ -266,13 +308,13 @@ def _any(grant_id, now):
 
 
 def copy_without(off: Off, folder: Path) -> None:
-    """The package in `folder`, with one guard less."""
-    package = copy_of(off.package, folder)
+    """The room's package in `folder`, with one guard less."""
+    package = copy_of(off.room, folder)
     module = package / off.module
     text = module.read_text(encoding="utf-8")
     assert text.count(off.old) == 1, "the code moved on: find the place of this guard again"
     changed = text.replace(off.old, off.new)
-    changed += _HELP.get(off.module, "") if off.package == "daemon" else ""
+    changed += _HELP.get(off.module, "") if off.room == "daemon" else ""
     module.write_text(changed, encoding="utf-8")
 
 

@@ -62,16 +62,14 @@ def ask_as(one: Home, role: str, reason: str, *, name: str, folder: Path) -> dic
 def in_sight(desk: Desk, window: PromptWindow) -> None:
     """The whole window is on the screen, and all of its buttons are in it."""
     screen = desk.shot()
-    left, top, wide, high = desk.place(window.xid)
-    assert left >= 0
-    assert top >= 0
-    assert left + wide <= screen.width
-    assert top + high <= screen.height
+    left, top, right, bottom = desk.place(window.xid)
+    assert 0 <= left < right <= screen.width
+    assert 0 <= top < bottom <= screen.height
     yes, grey = window.patch("yes", below=0.6), window.patch("button", below=0.6)
     assert yes is not None
     assert grey is not None
-    assert yes[2] < wide - 1
-    assert yes[3] < high - 1
+    assert yes[2] < right - left - 1
+    assert yes[3] < bottom - top - 1
     assert grey[2] - grey[0] > 100  # deny and not now
 
 

@@ -173,3 +173,14 @@ def test_the_users_own_choice_of_files_is_followed(tmp_path: Path) -> None:
     assert files.config == tmp_path / "other"
     assert files.credentials == tmp_path / ".aws/credentials"
     assert os.fspath(user_files({}, tmp_path).config).endswith(".aws/config")
+
+
+def test_lines_that_are_no_configuration_are_counted_and_left_out() -> None:
+    config = (
+        "stray = 1\n[profile a]\nregion = eu-west-1\nnonsense\n# why\n[broken\nretry_mode = x\n"
+    )
+    theirs = parse(config, "nonsense here too\n")
+    assert theirs.odd == (1, 4, 6)
+    assert "nonsense" not in theirs.text()
+    assert "stray" not in theirs.text()
+    assert parse("[default]\n\n; none\nregion = x\n", "").odd == ()

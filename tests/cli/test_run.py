@@ -210,3 +210,12 @@ def test_a_broken_aws_config_does_not_stop_a_run(solo: Home, tmp_path: Path) -> 
     broken.write_bytes(b"\xff\xfe[profile\nregion\n[profile a]\nsource_profile = b\nregion = x\n")
     env = env_of(solo, "dev-read", AWS_CONFIG_FILE=str(broken))
     assert env["AWS_CONFIG_FILE"] != str(broken)
+
+
+def test_a_line_that_is_no_aws_config_is_told_once_in_one_line(solo: Home, tmp_path: Path) -> None:
+    broken = tmp_path / "con\x1bfig"
+    broken.write_text("[default]\nregion = eu-west-1\nthis is nothing\n[profile\n")
+    done = solo.borrow("run", "dev-read", "--", "true", env={"AWS_CONFIG_FILE": str(broken)})
+    [line] = done.stderr.splitlines()
+    assert line.endswith("line 3 (and 1 more) is no AWS configuration and was left out")
+    assert "\x1b" not in line

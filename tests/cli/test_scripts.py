@@ -222,6 +222,11 @@ def test_extending_asks_again_and_replaces_the_grant(solo: Home) -> None:
     (after,) = [each for each in solo.status()["grants"] if each["role"] == "click"]
     assert after["grant"] != before["grant"]
     assert after["expires_at"] > before["expires_at"]
+    by_id = solo.spawn(BORROW, "extend", after["grant"], "45m")
+    solo.borrow("approve", solo.pending("click")["request"], "-y")
+    code, out, err = finish(by_id)
+    assert (code, out.startswith("granted: click for ")) == (0, True), err
+    refused_with(solo.borrow("extend", before["grant"], "45m", ok=False), 1)  # it is over
     solo.borrow("return", "click")
 
 
@@ -355,6 +360,38 @@ def test_totp_is_shown_on_a_terminal_only(solo: Home) -> None:
 def test_role_names_complete_from_the_running_daemon(solo: Home) -> None:
     env = {"_BORROW_COMPLETE": "bash_complete", "COMP_WORDS": "borrow run dev", "COMP_CWORD": "2"}
     assert solo.borrow(env=env).stdout == "plain,dev-read\n"
+
+
+def completed(solo: Home, line: str) -> list[str]:
+    """What Tab offers at the end of `line`."""
+    place = str(len(line.split(" ")) - 1)
+    env = {"_BORROW_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": place}
+    offered = solo.borrow(env=env).stdout.split()
+    return [one.removeprefix("plain,") for one in offered]
+
+
+def test_what_is_held_completes_where_something_held_is_meant(solo: Home) -> None:
+    solo.borrow("return", "--all")
+    assert completed(solo, "borrow return ") == []
+    assert completed(solo, "borrow extend d") == []
+    solo.borrow("ask", "dev-read")
+    [grant] = told(solo.borrow("--json"))["grants"]
+    assert completed(solo, "borrow return ") == ["dev-read"]
+    assert completed(solo, "borrow extend d") == ["dev-read"]
+    assert completed(solo, "borrow extend g-") == [grant["grant"]]
+    assert completed(solo, "borrow return g-") == [grant["grant"]]
+    assert grant["grant"] in completed(solo, "borrow explain g-")
+    solo.borrow("return", "--all")
+
+
+def test_completion_waits_for_no_daemon_that_does_not_answer(solo: Home) -> None:
+    solo.borrow("roles")
+    pid = int(told(solo.borrow("daemon", "status", "--json"))["pid"])
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        assert completed(solo, "borrow run dev") == []
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 def test_the_daemon_is_started_by_whoever_needs_it(solo: Home) -> None:

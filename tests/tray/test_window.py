@@ -184,7 +184,7 @@ def test_when_time_is_up_the_window_says_so_and_decides_nothing(desk: Desk, solo
         window.wait_red()
         assert not window.armed()
         code, out, err = window.ended()
-    assert (code, out, err) == (4, "", "nobody answered in time\n")
+    assert (code, out, err) == (130, "", "nobody answered in time\n")
     assert state(solo, request) == "expired"
 
 

@@ -30,6 +30,7 @@ class ApproverSettings:
 
     issuer: str
     db: Path
+    public_url: str = ""  # where people open the pages; "" = the issuer
     webhooks: tuple[str, ...] = ()
     admins: Callable[[], tuple[str, ...]] = _nobody
     trouble: Callable[[], str] = _nothing  # why the policy file as it is now is not in use
@@ -50,10 +51,17 @@ class ApproverSettings:
                 "the issuer ends in / or has a query",
                 hint="write it like https://borrow.example.com",
             )
+        if self.public_url:
+            _check_url("public_url", self.public_url)
         for url in self.webhooks:
             _check_url("webhook", url)
         if self.interval < 1:
             raise Misconfigured("the interval is below one second")
+
+    @property
+    def pages(self) -> str:
+        """The address of the pages, without a slash at its end."""
+        return (self.public_url or self.issuer).rstrip("/")
 
 
 def _check_url(what: str, url: str) -> None:

@@ -18,7 +18,7 @@ from borrow.cli.client import segment
 from borrow.cli.errors import WrongUse
 from borrow.cli.options import json_option, request_argument
 from borrow.protocol.durations import show_duration
-from borrow.protocol.errors import BorrowError, Misconfigured, Untrusted
+from borrow.protocol.errors import Misconfigured, Untrusted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,17 +33,6 @@ def _client() -> Control:
     from borrow.cli.launch import running
 
     return running(open_home())
-
-
-def waiting_ids() -> list[str]:
-    """Ids in the inbox of a daemon that runs; for completion, never raises."""
-    from borrow.cli.home import open_home
-    from borrow.cli.launch import control
-
-    try:
-        return [str(one["request"]) for one in decisions(control(open_home()))]
-    except (BorrowError, OSError, KeyError):
-        return []
 
 
 def decisions(client: Control) -> list[dict[str, Any]]:

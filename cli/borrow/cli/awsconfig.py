@@ -76,11 +76,16 @@ class Section:
 
 
 class UserConfig(NamedTuple):
-    """Both files as one. `default` is always there, and holds what the profile in use says."""
+    """Both files as one. `default` is always there, and holds what the profile in use says.
+
+    `odd` has the numbers of the config file's lines that are no configuration, from 1: SDKs stop at
+    such a file, so a person has to hear of them.
+    """
 
     default: Section
     profiles: dict[str, Section]
     others: list[Section]
+    odd: tuple[int, ...] = ()
 
     def regions(self, active: str) -> list[str]:
         """The regions of all profiles but `active`."""
@@ -114,7 +119,8 @@ def parse(config: str, credentials: str, active: str = "") -> UserConfig:
     """
     profiles: dict[str, Section] = {}
     others: list[Section] = []
-    for section in _sections(config):
+    odd: list[int] = []
+    for section in _sections(config, odd):
         name = _profile_of(section.name)
         if name is not None:
             _merge(profiles.setdefault(name, Section(name)), section)
@@ -127,7 +133,7 @@ def parse(config: str, credentials: str, active: str = "") -> UserConfig:
     if active in profiles:
         default.keys.pop("region", None)  # of another profile: better none than a wrong one
         default.keys |= profiles[active].keys
-    return UserConfig(default, profiles, others)
+    return UserConfig(default, profiles, others, tuple(odd))
 
 
 def carry_over(config: str, credentials: str, active: str = "") -> str:
@@ -178,17 +184,21 @@ def _written(header: str, section: Section, more: Sequence[str] = ()) -> Iterato
     yield ""
 
 
-def _sections(text: str) -> Iterator[Section]:
+def _sections(text: str, odd: list[int] | None = None) -> Iterator[Section]:
+    """Each section as it ends; numbers of lines that mean nothing are added to `odd`."""
     section: Section | None = None
     lines: list[str] | None = None
-    for line in text.splitlines():
+    odd = [] if odd is None else odd
+    for number, line in enumerate(text.splitlines(), 1):
         header = _HEADER.match(line)
         if header and not line[:1].isspace():
             if section is not None:
                 yield section
             section, lines = Section(" ".join(header[1].split())), None
-        elif section is None or not line.strip() or line.lstrip()[0] in "#;":
+        elif not line.strip() or line.lstrip()[0] in "#;":
             continue
+        elif section is None:
+            odd.append(number)
         elif line[0].isspace():
             nested = _KEY.match(line.lstrip())
             if lines is not None and not (nested and nested[1].lower() in _SECRETS):
@@ -198,6 +208,7 @@ def _sections(text: str) -> Iterator[Section]:
             lines[:] = [line]
         else:
             lines = None
+            odd.append(number)
     if section is not None:
         yield section
 

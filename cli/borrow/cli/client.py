@@ -41,18 +41,19 @@ class Answer(NamedTuple):
 
 
 class Control:
-    """One daemon. Each call is one connection."""
+    """One daemon. Each call is one connection; `within` bounds the answer to a look, in seconds."""
 
-    def __init__(self, path: Path, *, uid: int) -> None:
+    def __init__(self, path: Path, *, uid: int, within: float = ANSWER_WITHIN) -> None:
         self._path = path
         self._uid = uid
+        self._within = within
 
     def get(self, path: str, **query: str | int) -> dict[str, Any]:
         if query:
             from urllib.parse import urlencode
 
             path += f"?{urlencode(query)}"
-        return self.call("GET", path)
+        return self.call("GET", path, within=self._within)
 
     def post(
         self, path: str, body: Mapping[str, Any] | None = None, *, within: float = ANSWER_WITHIN

@@ -8,9 +8,10 @@ import click
 
 from borrow.cli import say
 from borrow.cli.client import segment
+from borrow.cli.completing import complete_returnable, complete_subject
 from borrow.cli.errors import WrongUse
 from borrow.cli.group import override
-from borrow.cli.options import complete_role, complete_subject, duration, json_option, role_argument
+from borrow.cli.options import duration, held_argument, json_option
 from borrow.cli.usage import joined
 from borrow.protocol.durations import show_duration
 from borrow.protocol.errors import Misconfigured, Refused, Unavailable, Untrusted
@@ -27,7 +28,7 @@ def _client() -> Control:
 
 
 @click.command("return")
-@click.argument("what", metavar="[ROLE|ID]", default="", shell_complete=complete_role)
+@click.argument("what", metavar="[ROLE|ID]", default="", shell_complete=complete_returnable)
 @click.option("--all", "all_of_them", is_flag=True, help="Everything that this machine holds.")
 @json_option
 def give_back(what: str, *, all_of_them: bool, as_json: bool) -> None:
@@ -124,18 +125,32 @@ def _is_duration(text: str) -> bool:
 
 
 @click.command(cls=ExtendCommand)
-@role_argument
+@held_argument
 @click.argument("length", metavar="DURATION", callback=duration)
 @click.option("-m", "--reason", default="", help="Why, for those who decide and for the log.")
 @json_option
 def extend(role: str, *, length: int, reason: str, as_json: bool) -> int:
-    """Keep a role for longer; the same people are asked again. Waits for their answer."""
+    """Keep a role for longer; the same people are asked again. Waits for their answer.
+
+    An id (g-…) says which grant, where a role is held more than once.
+    """
     from borrow.cli.asking import converse
 
-    body: dict[str, Any] = {"role": role, "seconds": length, "wait": True}
+    client = _client()
+    named = _named_grant(client, role) if role.startswith("g-") else {"role": role}
+    body: dict[str, Any] = {**named, "seconds": length, "wait": True}
     body |= {"reason": reason} if reason else {}
     line = f"borrow extend {role} {show_duration(length)}"
-    return converse(_client(), "/v1/extend", body, line=line, as_json=as_json)
+    return converse(client, "/v1/extend", body, line=line, as_json=as_json)
+
+
+def _named_grant(client: Control, what: str) -> dict[str, str]:
+    """The grant of that id with its role; a role may be named so too."""
+    grants = client.get("/v1/status").get("grants")
+    for one in grants if isinstance(grants, list) else []:
+        if isinstance(one, dict) and one.get("grant") == what:
+            return {"role": say.text_of(one.get("role")), "grant": what}
+    return {"role": what}
 
 
 def _clock(at: float) -> str:

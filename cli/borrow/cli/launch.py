@@ -14,7 +14,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Final
 
-from borrow.cli.client import Control
+from borrow.cli.client import ANSWER_WITHIN, Control
 from borrow.cli.home import is_held
 from borrow.protocol.errors import BorrowError, Misconfigured, Unavailable
 
@@ -30,9 +30,9 @@ STOP_WITHIN: Final = 10.0  # seconds
 _ERROR, _HINT = "borrow: error: ", "borrow: hint: "
 
 
-def control(home: Home) -> Control:
-    """The client of the daemon, whether it runs or not."""
-    return Control(home.socket, uid=os.getuid())
+def control(home: Home, *, within: float = ANSWER_WITHIN) -> Control:
+    """The client of the daemon, whether it runs or not; a look at it may take `within` seconds."""
+    return Control(home.socket, uid=os.getuid(), within=within)
 
 
 def running(home: Home) -> Control:
@@ -58,7 +58,16 @@ def start(home: Home) -> bool:
         process = _spawn(argv, home)
         _wait(home, process)
         process.returncode = 0  # it outlives us, and Python is not to warn of that
+    _show_tray(home)
     return True
+
+
+def _show_tray(home: Home) -> None:
+    """Where a desktop is: most machines that start a daemon have none, and pay nothing here."""
+    if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
+        from borrow.cli.traying import start_beside
+
+        start_beside(home, _environment(home))
 
 
 def _spawn(argv: list[str], home: Home) -> subprocess.Popen[bytes]:

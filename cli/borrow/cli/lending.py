@@ -230,7 +230,14 @@ def profiles_of(theirs: UserConfig, lease: Lease, wish: Wish) -> list[tuple[str,
 
 
 def aws_config() -> UserConfig:
-    return awsconfig.of_user(os.environ, _home_folder())
+    """The user's configuration; what of it is none is told, since the command never sees it."""
+    home = _home_folder()
+    theirs = awsconfig.of_user(os.environ, home)
+    if theirs.odd:
+        path, line = awsconfig.user_files(os.environ, home).config, theirs.odd[0]
+        more = f" (and {len(theirs.odd) - 1} more)" if theirs.odd[1:] else ""
+        _note(f"{str(path)!r} line {line}{more} is no AWS configuration and was left out")
+    return theirs
 
 
 def _home_folder() -> Path:

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from borrow.cli import say
+from borrow.cli.completing import complete_held, complete_request, complete_role
 from borrow.cli.errors import WrongUse
 from borrow.protocol.errors import Misconfigured, Needs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-
-    from click.shell_completion import CompletionItem
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -41,33 +40,12 @@ def checked_duration(ctx: click.Context, param: click.Parameter, value: str) -> 
     return value
 
 
-def complete_role(
-    ctx: click.Context, param: click.Parameter, incomplete: str
-) -> list[CompletionItem]:
-    from borrow.cli.catalogue import names
-    from borrow.cli.group import completions
-
-    return completions(names(start=False), incomplete)
-
-
-def complete_subject(
-    ctx: click.Context, param: click.Parameter, incomplete: str
-) -> list[CompletionItem]:
-    """A request that waits, or a role."""
-    return complete_request(ctx, param, incomplete) + complete_role(ctx, param, incomplete)
-
-
-def complete_request(
-    ctx: click.Context, param: click.Parameter, incomplete: str
-) -> list[CompletionItem]:
-    from borrow.cli.answering import waiting_ids
-    from borrow.cli.group import completions
-
-    return completions(waiting_ids(), incomplete)
-
-
 def role_argument(function: F) -> F:
     return click.argument("role", shell_complete=complete_role)(function)
+
+
+def held_argument(function: F) -> F:
+    return click.argument("role", metavar="ROLE", shell_complete=complete_held)(function)
 
 
 def request_argument(function: F) -> F:

@@ -29,7 +29,7 @@ def prompt(*, request: str, role: str | None, grant: str, no_gui: bool) -> int:
     """Open the window that answers REQUEST, or with --ask the one that asks for a role.
 
     Esc and closing mean "not now". Exit code 0: something was decided or asked, here or elsewhere;
-    3: refused; 4: nobody answered in time; 130: not now.
+    130: not now, or nobody answered in time.
     """
     from borrow.cli.home import open_home
     from borrow.cli.launch import running
@@ -47,10 +47,10 @@ def prompt(*, request: str, role: str | None, grant: str, no_gui: bool) -> int:
     if role is None:
         from borrow.cli.answering import named
 
-        return _report(_run(drawn, client, request=named(client, request)))
+        return _run(drawn, client, request=named(client, request))
     if not role:
         role = _choose(drawn, client)
-    return _report(_run(drawn, client, role=role, grant=grant)) if role else errors.INTERRUPTED
+    return _run(drawn, client, role=role, grant=grant) if role else errors.INTERRUPTED
 
 
 class _Drawn:
@@ -96,7 +96,7 @@ class _Drawn:
 
 def _run(
     drawn: _Drawn | None, client: Control, *, request: str = "", role: str = "", grant: str = ""
-) -> Ended:
+) -> int:
     from borrow.tray.prompt import to_answer, to_ask
 
     question = to_answer(client, request, _now()) if request else to_ask(client, role, grant=grant)
@@ -106,8 +106,8 @@ def _run(
 
         if not say.can_ask():
             raise Unavailable("there is no display and no terminal", hint="`borrow inbox`")
-        return Twin(question, _now).run()
-    return ended
+        return _report(Twin(question, _now).run(), drawn=False)
+    return _report(ended, drawn=True)
 
 
 def _choose(drawn: _Drawn | None, client: Control) -> str:
@@ -122,7 +122,8 @@ def _choose(drawn: _Drawn | None, client: Control) -> str:
     return chosen
 
 
-def _report(ended: Ended) -> int:
+def _report(ended: Ended, *, drawn: bool) -> int:
+    """A window showed already how it ended: then only whether something was decided counts."""
     match ended.how:
         case "said":
             say.line(ended.told)
@@ -130,12 +131,12 @@ def _report(ended: Ended) -> int:
         case "elsewhere":
             say.note(ended.told)
             return errors.OK
-        case "late":
-            say.note(ended.told)
-            return errors.UNAVAILABLE
         case "refused":
             say.note(ended.told)
-            return errors.REFUSED
+            return errors.OK if drawn else errors.REFUSED
+        case "late":
+            say.note(ended.told)
+            return errors.INTERRUPTED
         case _:
             return errors.INTERRUPTED
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from borrow.cli import say
+
 if TYPE_CHECKING:
     from borrow.cli.client import Control
 
@@ -21,15 +23,26 @@ def _client() -> Control:
 
 
 @click.command()
-def tray() -> None:
+@click.option("--stop", is_flag=True, help="End the one that runs.")
+def tray(*, stop: bool) -> None:
     """Show the icon: what you hold, what you asked for, what waits for you.
 
-    Runs until it is quit from its menu, or the desktop session ends.
+    Runs until it is quit from its menu, `--stop` ends it, or the desktop session ends. It starts
+    by itself with the daemon where there is a desktop; BORROW_TRAY=off keeps it from that.
     """
+    from borrow.cli import traying
     from borrow.cli.home import open_home
     from borrow.cli.launch import start
-    from borrow.tray.run import run
 
     home = open_home()
+    if stop:
+        say.line("the tray has ended" if traying.stop(home) else "no tray runs")
+        return
     client = _client()
-    run(client, prompt=PROMPT, start_daemon=lambda: start(home))
+    with traying.held(home) as first:
+        if not first:
+            say.line("the tray is already there")
+            return
+        from borrow.tray.run import run
+
+        run(client, prompt=PROMPT, start_daemon=lambda: start(home))

@@ -46,6 +46,9 @@ _PANEL_XML = """<?xml version="1.0" encoding="UTF-8"?>
 """
 
 
+Box = tuple[int, int, int, int]  # left, top, right, bottom
+
+
 @dataclass(slots=True)
 class Desk:
     """`with Desk() as desk:`"""
@@ -197,21 +200,33 @@ class Desk:
 
         return ImageGrab.grab(xdisplay=self.env["DISPLAY"])
 
-    def place(self, window: str) -> tuple[int, int, int, int]:
-        """Left, top, width and height, without the window manager's frame."""
+    def window_shot(self, window: str) -> Image:
+        return self.shot().crop(self.place(window))
+
+    def place(self, window: str) -> Box:
+        """Left, top, right, bottom on the screen; all 0 for one that has just gone."""
         told = self.tool("xwininfo", "-id", window)
         facts = {
             line.partition(":")[0].strip(): line.partition(":")[2].strip()
             for line in told.splitlines()
         }
-        names = ("Absolute upper-left X", "Absolute upper-left Y", "Width", "Height")
-        left, top, wide, high = (int(facts.get(name, "0")) for name in names)
-        return left, top, wide, high
+        try:
+            left, top = int(facts["Absolute upper-left X"]), int(facts["Absolute upper-left Y"])
+            return left, top, left + int(facts["Width"]), top + int(facts["Height"])
+        except KeyError:
+            return 0, 0, 0, 0
 
-    def window_shot(self, window: str) -> Image:
-        """What is seen of it. A window that has gone is a picture of nothing."""
-        left, top, wide, high = self.place(window)
-        return self.shot().crop((left, top, left + max(1, wide), top + max(1, high)))
+    def notifications(self) -> list[Box]:
+        """Where notifications stand, the oldest first."""
+        ids = self.tool("xdotool", "search", "--onlyvisible", "--class", "xfce4-notifyd").split()
+        boxes = [self.place(each) for each in ids]
+        return sorted((box for box in boxes if box[2] - box[0] > 60), key=lambda box: box[1])
+
+    def menus(self) -> list[Box]:
+        """Where menus of the panel stand open; the first level first."""
+        ids = self.tool("xdotool", "search", "--onlyvisible", "--class", "wrapper-2.0").split()
+        kinds = {each: self.tool("xprop", "-id", each, "_NET_WM_WINDOW_TYPE") for each in ids}
+        return sorted(self.place(each) for each in ids if "_MENU" in kinds[each])
 
     def icon(self) -> tuple[int, int] | None:
         """Where in the panel something coloured or bright stands: our icon's middle."""
@@ -227,7 +242,7 @@ class Desk:
             return None
         return sum(x for x, _ in marks) // len(marks), sum(y for _, y in marks) // len(marks)
 
-    def has_colour(self, colour: str, box: tuple[int, int, int, int], least: int = 15) -> bool:
+    def has_colour(self, colour: str, box: Box, least: int = 15) -> bool:
         """Whether `least` pixels of about this colour (`#rrggbb`) are in `box`."""
         wanted = tuple(int(colour[place : place + 2], 16) for place in (1, 3, 5))
         seen = self.shot().crop(box).convert("RGB")

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from borrow_fakes.desk import Desk
 
 Box = tuple[int, int, int, int]
-SHOTS = Path(os.environ.get("BORROW_SHOTS", "/nonexistent"))  # where pictures are kept to look at
+SHOTS = Path(os.environ.get("BORROW_TEST_ARTEFACTS", "/nonexistent"))  # pictures to look at
 # Where this very process has the room from: a copy without one of its guards is tested like this.
 CHANGED = {"PYTHONPATH": str(Path(borrow.tray.form.__file__).parents[2])}
 WAYS = {

@@ -9,9 +9,11 @@ a `Spawn`; when it returns, the icon stops.
 from __future__ import annotations
 
 import asyncio
+import signal
 import threading
 from typing import TYPE_CHECKING, Any
 
+from PIL.Image import Resampling
 from pystray import _base
 from typing_extensions import override
 
@@ -23,7 +25,7 @@ from borrow.tray.tasks import spawner
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-SIZES = (22, 44)  # pixels of the icons that panels choose from
+SIZES = (16, 22, 24, 32, 48)  # pixels of the icons that panels choose from
 
 
 class Icon(_base.Icon):  # type: ignore[misc]  # pystray has no types
@@ -59,8 +61,9 @@ class Icon(_base.Icon):  # type: ignore[misc]  # pystray has no types
             async with asyncio.TaskGroup() as group:
                 spawn = spawner(group)
                 item = StatusItem(bus, self.name, self)
-                menu = Menu(lambda revision: self._menu_changed(bus, menu, revision))
+                menu = Menu(lambda *words: bus.signal(menu.served, *words))
                 self._item, self._lines = item, menu
+                self._end_on_signals()
                 bus.serve(menu.served)
                 self._draw()
                 self._update_menu()
@@ -76,16 +79,20 @@ class Icon(_base.Icon):  # type: ignore[misc]  # pystray has no types
             self._loop = None
             bus.close()
 
+    def _end_on_signals(self) -> None:
+        """`borrow tray --stop`, Ctrl-C, and the end of a desktop session: all that is open ends."""
+        assert self._loop is not None  # noqa: S101  set above
+        assert self._end is not None  # noqa: S101
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                self._loop.add_signal_handler(number, self._end.set)
+
     async def _connect(self) -> SessionBus:
         try:
             return await SessionBus.connect()
         except BaseException:
             self._mark_ready()  # pystray's set-up thread waits for it, and would keep us alive
             raise
-
-    @staticmethod
-    def _menu_changed(bus: SessionBus, menu: Menu, revision: int) -> None:
-        bus.signal(menu.served, "LayoutUpdated", "ui", revision, 0)
 
     def _on_loop(self, call: Callable[[], object]) -> None:
         """At once in the loop's own thread, soon from any other."""
@@ -109,7 +116,7 @@ class Icon(_base.Icon):  # type: ignore[misc]  # pystray has no types
     def _draw(self) -> None:
         if self._item is None or self._icon is None:
             return
-        images = [self._icon.resize((size, size)) for size in SIZES]
+        images = [self._icon.resize((size, size), Resampling.LANCZOS) for size in SIZES]
         self._item.show(images, self.title)
 
     @override
@@ -142,9 +149,16 @@ class Icon(_base.Icon):  # type: ignore[misc]  # pystray has no types
             if item is _base.Menu.SEPARATOR:
                 yield Line("")
             elif item.submenu:
-                yield Line(item.text, children=tuple(self._lines_of(item.submenu)))
+                children = tuple(self._lines_of(item.submenu))
+                yield Line(item.text, children=children, key=_key(item))
             else:
-                yield Line(item.text, self._clicked(item), (), item.enabled, item.checked)
+                action = self._clicked(item)
+                yield Line(item.text, action, (), item.enabled, item.checked, _key(item))
 
     def _clicked(self, item: Any) -> Callable[[], None]:
         return lambda: item(self)
+
+
+def _key(item: Any) -> str:
+    """What our own items carry beside pystray's members."""
+    return str(getattr(item, "key", ""))

@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING, Any, Final
 from borrow.protocol.errors import BorrowError, Refused, Unavailable
 from borrow.tray import menu as menus
 from borrow.tray import quiet
-from borrow.tray.bubbles import DENY, Bubbles
+from borrow.tray.bubbles import Bubbles
 from borrow.tray.picture import picture
 from borrow.tray.snapshot import Snapshot, read
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from dbus_fast import Message
 
     from borrow.tray.ports import Daemon, Stream
     from borrow.tray.session_bus import SessionBus
@@ -36,6 +38,10 @@ LONGEST_PAUSE: Final = 15.0  # … this
 MINUTE: Final = 60.0
 PAUSED_FOR: Final = 3600.0  # seconds
 LOCK_EVERY: Final = 10.0  # seconds between looks at a locked screen while something waits for it
+SCREEN_SAVERS: Final = tuple(
+    f"org.{desktop}.ScreenSaver" for desktop in ("freedesktop", "gnome", "xfce", "mate", "cinnamon")
+)
+UNLOCKED: Final = "ActiveChanged"  # the signal of screen savers
 WAKE_EVERY: Final = 3600.0  # seconds a silent stream is waited for before looking again
 
 
@@ -68,6 +74,8 @@ class App:
         if bus is not None:
             self._bubbles = Bubbles(bus, on_action=self._on_button, on_closed=self._on_closed)
             await self._bubbles.start()
+            # Anybody may say so: all it does is that the screen saver is asked again.
+            await bus.listen(f"type='signal',member='{UNLOCKED}'", self._on_signal)
         threading.Thread(target=self._follow, name="daemon", daemon=True).start()
         try:
             while not self._end.is_set():
@@ -79,6 +87,8 @@ class App:
             self._over = True
             if self._stream is not None:
                 self._stream.close()
+            if self._bubbles is not None:
+                await self._bubbles.withdraw_all()
 
     # -- what the daemon tells -----------------------------------------------------------------
 
@@ -155,19 +165,26 @@ class App:
         for key in plan.withdraw:
             await bubbles.withdraw(key)
         for bubble in plan.show:
-            await bubbles.show(bubble)
+            if not await bubbles.show(bubble):  # nothing shows any here; it may come yet
+                self.memory = quiet.unshown(self.memory, bubble.key)
+
+    def _on_signal(self, message: Message) -> None:
+        if message.member == UNLOCKED and str(message.interface).endswith(".ScreenSaver"):
+            self._do(self._refresh())
 
     async def _is_locked(self) -> bool:
-        """What the screen saver says; a desktop without one has no lock that we could see."""
+        """What screen savers say; a desktop without one has no lock that we could see."""
         assert self._bus is not None  # noqa: S101  set by run
-        name, path = "org.freedesktop.ScreenSaver", "/org/freedesktop/ScreenSaver"
-        if not await self._bus.owner(name):
-            return False
-        try:
-            (active,) = await self._bus.call(name, path, name, "GetActive")
-        except (Unavailable, ValueError):
-            return False
-        return active is True
+        for name in SCREEN_SAVERS:
+            if not await self._bus.owner(name):
+                continue
+            try:
+                told = await self._bus.call(name, "/" + name.replace(".", "/"), name, "GetActive")
+            except Unavailable:
+                continue
+            if told == [True]:
+                return True
+        return False
 
     # -- what the person does ------------------------------------------------------------------
 
@@ -176,7 +193,7 @@ class App:
         if bubble_role:
             self.act(menus.Borrow(bubble_role))
         elif any(each.request == key for each in self.known.waiting):
-            self.act(menus.Deny(key) if action == DENY else menus.Review(key))
+            self.act(menus.Deny(key) if action == quiet.DENY else menus.Review(key))
         elif key.startswith(quiet.MANY):
             self.act(menus.default_action(self.known))
 
@@ -200,11 +217,12 @@ class App:
         match action:
             case menus.Review(request):
                 self.memory = quiet.answered(self.memory, request)
-                self.windows.open(request, "--", request)
+                await self.windows.show(request, "--", request)
             case menus.Borrow(role):
-                self.windows.open(f"ask {role}", "--ask", *((role,) if role else ()))
+                await self.windows.show(f"ask {role}", "--ask", *((role,) if role else ()))
             case menus.Extend(grant, role):
-                self.windows.open(f"extend {grant}", "--extend", grant, "--ask", role)
+                words = ("--extend", grant, "--ask", role)
+                await self.windows.show(f"extend {grant}", *words)
             case menus.Deny(request):
                 self.memory = quiet.answered(self.memory, request)
                 await self._post(f"/v1/decisions/{request}", {"decision": "deny"})
@@ -234,5 +252,6 @@ class App:
             await self._bubbles.show(quiet.Bubble("trouble", f"Borrow: {title.lower()}", lines))
 
     def _do(self, work: Any) -> None:
-        assert self._spawn is not None  # noqa: S101  set by run
-        self._spawn(work)
+        """From any thread: pystray's own icons call from theirs."""
+        if self._loop is not None and self._spawn is not None:
+            self._loop.call_soon_threadsafe(self._spawn, work)

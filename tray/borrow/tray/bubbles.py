@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from dbus_fast import Variant
 
 from borrow.protocol.errors import Unavailable
+from borrow.tray.quiet import DENY, REVIEW
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,12 +30,9 @@ NAME: Final = "org.freedesktop.Notifications"
 PATH: Final = "/org/freedesktop/Notifications"
 LINES: Final = 3  # of the body; some desktops cut at four
 LINE: Final = 120  # characters
-REVIEW: Final = "review"
-DENY: Final = "deny"
-_DEFAULT: Final = "default"  # the click on the notification itself
+LABELS: Final = {REVIEW: "Review…", DENY: "Deny"}
 _LOW, _NORMAL, _CRITICAL = 0, 1, 2
 _FOR_EVER, _BY_DESKTOP = 0, -1
-_DISMISSED: Final = 2  # the reason of NotificationClosed when a person closed it
 
 
 class Bubbles:
@@ -64,38 +62,29 @@ class Bubbles:
 
     async def show(self, bubble: Bubble) -> bool:
         """False if nothing shows notifications here."""
-        hints = {
-            "urgency": Variant("y", _CRITICAL if bubble.urgent else _NORMAL),
-            "desktop-entry": Variant("s", "borrow"),
-            "category": Variant("s", "im.received"),
-        }
-        actions = [_DEFAULT, "Review…", REVIEW, "Review…"] if bubble.request or bubble.role else []
-        actions = actions[2:] if actions else []  # desktops that draw `default` show it twice
-        if bubble.request:
-            actions += [DENY, "Deny"]
+        # No `default` among them: some desktops draw it as a third button.
+        actions = [word for each in bubble.buttons for word in (each, LABELS[each])]
         within = _FOR_EVER if bubble.urgent else _BY_DESKTOP
+        number = self._numbers.get(bubble.key, 0)
+        title, body = _plain(bubble.title), body_of(bubble.lines)
+        words = ("Borrow", number, "", title, body, actions, _hints(bubble), within)
         try:
-            (number,) = await self._bus.call(
-                NAME,
-                PATH,
-                NAME,
-                "Notify",
-                "susssasa{sv}i",
-                "Borrow",
-                self._numbers.get(bubble.key, 0),
-                "",
-                _plain(bubble.title),
-                body_of(bubble.lines),
-                actions,
-                hints,
-                within,
-            )
+            told = await self._bus.call(NAME, PATH, NAME, "Notify", "susssasa{sv}i", *words)
             self._owner = self._owner or await self._bus.owner(NAME)  # started by that very call
         except Unavailable as exc:
             logger.info("no notification was shown: %s", exc.message)
             return False
-        self._numbers[bubble.key] = int(number)
-        return True
+        match told:
+            case [int(number)]:
+                self._numbers[bubble.key] = number
+                return True
+            case _:
+                return False
+
+    async def withdraw_all(self) -> None:
+        """What asks has nobody behind its buttons any more."""
+        for key in list(self._numbers):
+            await self.withdraw(key)
 
     async def withdraw(self, key: str) -> None:
         number = self._numbers.pop(key, None)
@@ -111,8 +100,8 @@ class Bubbles:
             return
         match message.member, message.body:
             case "ActionInvoked", [int(number), str(action)]:
-                if (key := self._key(number)) and action in (REVIEW, DENY, _DEFAULT):
-                    self._on_action(key, REVIEW if action == _DEFAULT else action)
+                if (key := self._key(number)) and action in LABELS:
+                    self._on_action(key, action)
             case "NotificationClosed", [int(number), int()]:
                 if key := self._key(number):
                     del self._numbers[key]
@@ -122,6 +111,12 @@ class Bubbles:
 
     def _key(self, number: int) -> str:
         return next((key for key, each in self._numbers.items() if each == number), "")
+
+
+def _hints(bubble: Bubble) -> dict[str, Variant]:
+    urgency = _LOW if bubble.passing else _CRITICAL if bubble.urgent else _NORMAL
+    hints = {"urgency": Variant("y", urgency), "desktop-entry": Variant("s", "borrow")}
+    return hints | ({"transient": Variant("b", True)} if bubble.passing else {})
 
 
 def body_of(lines: tuple[str, ...]) -> str:

@@ -1,7 +1,8 @@
 """com.canonical.dbusmenu: our menu as a panel asks for it.
 
 A number belongs to one line of the menu for ever: a click on a menu that has just changed meets a
-number that is gone, never another line's action.
+number that is gone, never another line's action. Where only words change (a countdown), hosts are
+told of those words: the menu is not laid out anew, and one that stands open stays open.
 """
 
 from __future__ import annotations
@@ -23,42 +24,51 @@ _ROOT: Final = 0
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """`text` "" is a separator. `action` is called in the event loop and must not block."""
+    """`text` "" is a separator. `action` is called in the event loop and must not block.
+
+    `key` says which line it is while its words change; "" for one whose words do not.
+    """
 
     text: str
     action: Callable[[], None] | None = None
     children: tuple[Line, ...] = ()
     enabled: bool = True
     checked: bool | None = None
+    key: str = ""
 
 
 class Menu:
-    """`changed(revision)` is called when a host should ask again."""
+    """`emit(member, signature, *body)` sends a signal of this object."""
 
-    def __init__(self, changed: Callable[[int], None]) -> None:
-        self._changed = changed
+    def __init__(self, emit: Callable[..., None]) -> None:
+        self._emit = emit
         self._revision = 1
         self._numbers: dict[tuple[str, ...], int] = {}
         self._next = _ROOT + 1
         self._lines: dict[int, Line] = {_ROOT: Line("")}
         self._children: dict[int, list[int]] = {_ROOT: []}
-        self._shown: tuple[Line, ...] = ()
         self.served = Served(PATH, INTERFACE, self._methods(), self._properties)
 
     def set(self, lines: Sequence[Line]) -> None:
-        self._shown = tuple(lines)
-        before = self._numbers
+        numbers, layout = self._numbers, self._children
+        looks = {number: self._look(number) for number in self._lines}
         self._numbers, self._lines, self._children = {}, {_ROOT: Line("")}, {}
-        self._children[_ROOT] = self._number(self._shown, (), before)
-        self._revision += 1
-        self._changed(self._revision)
+        self._children[_ROOT] = self._number(lines, (), numbers)
+        if self._children != layout:
+            self._revision += 1
+            self._emit("LayoutUpdated", "ui", self._revision, _ROOT)
+            return
+        new = {number: self._look(number) for number in self._lines}
+        changed = [[number, look] for number, look in new.items() if look != looks[number]]
+        if changed:
+            self._emit("ItemsPropertiesUpdated", "a(ia{sv})a(ias)", changed, [])
 
     def _number(
         self, lines: Sequence[Line], above: tuple[str, ...], before: dict[tuple[str, ...], int]
     ) -> list[int]:
         out = []
         for place, line in enumerate(lines):
-            key = (*above, line.text or f"\0{place}")
+            key = (*above, line.key or line.text or f"\0{place}")
             while key in self._numbers:  # the same words twice
                 key = (*key[:-1], key[-1] + "\0")
             number = before.get(key, self._next)

@@ -81,13 +81,16 @@ Action = Review | Deny | Give | Extend | Borrow | Withdraw | NotMe | Pause | Sta
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line; without action and children it is a heading. `text` "" is a separator."""
+    """One line; without action and children it is a heading. `text` "" is a separator.
+
+    `key` says which line it is while its words count down; "" for one whose words stay.
+    """
 
     text: str
     action: Action | None = None
     children: tuple[Entry, ...] = ()
     checked: bool | None = None
-    default: bool = False
+    key: str = ""
 
 
 SEPARATOR: Final = Entry("")
@@ -126,6 +129,7 @@ def _waiting(known: Snapshot, now: float) -> Iterator[Entry]:
     for each in known.waiting:
         yield Entry(
             waiting_line(each, now),
+            key=each.request,
             children=(
                 Entry("Review…", Review(each.request)),
                 Entry("Deny", Deny(each.request)),
@@ -135,7 +139,7 @@ def _waiting(known: Snapshot, now: float) -> Iterator[Entry]:
 
 
 def waiting_line(each: Waiting, now: float) -> str:
-    who = "your request" if each.mine else each.person
+    who = "Your request" if each.mine else each.person
     left = f" · {left_of(each.expires_at - now)} left" if each.expires_at else ""
     return f"{who}: {each.role}{left}"
 
@@ -143,7 +147,7 @@ def waiting_line(each: Waiting, now: float) -> str:
 def _grants(known: Snapshot, now: float) -> Iterator[Entry]:
     for grant in known.grants:
         if grant.expires_at > now:
-            yield Entry(_grant_line(grant, now), children=_of_grant(grant))
+            yield Entry(_grant_line(grant, now), key=grant.grant, children=_of_grant(grant))
 
 
 def _grant_line(grant: Grant, now: float) -> str:
@@ -168,6 +172,7 @@ def _asks(known: Snapshot) -> Iterator[Entry]:
         elif ask.request and ask.request not in listed:
             yield Entry(
                 _ask_line(ask),
+                key=ask.request,
                 children=(
                     Entry("Withdraw", Withdraw(ask.request)),
                     Entry("That was not me", NotMe(ask.request)),
@@ -185,9 +190,19 @@ def _ask_line(ask: Ask) -> str:
 def _borrow(known: Snapshot, roles: Sequence[str]) -> Iterator[Entry]:
     if not (known.connected and known.enrolled):
         return
-    listed = tuple(Entry(role, Borrow(role)) for role in roles[:ROLES])
+    listed = tuple(Entry(role, Borrow(role)) for role in recent_first(known, roles)[:ROLES])
     more = (Entry("All roles…", Borrow()),) if len(roles) > ROLES or not roles else ()
     yield Entry("Borrow…", children=(*listed, *more))
+
+
+def recent_first(known: Snapshot, roles: Sequence[str]) -> list[str]:
+    """What was held, asked for or told of lately comes first, the latest at the top."""
+    lately = [
+        *(grant.role for grant in known.grants),
+        *(ask.role for ask in known.asks),
+        *(notice.role for notice in reversed(known.notices)),
+    ]
+    return list(dict.fromkeys([*(role for role in lately if role in roles), *roles]))
 
 
 def _events(known: Snapshot) -> Iterator[Entry]:
@@ -196,6 +211,7 @@ def _events(known: Snapshot) -> Iterator[Entry]:
         children = tuple(
             Entry(
                 notice.text,
+                key=f"{notice.subject} {notice.at}",
                 children=(Entry("That was not me", NotMe(notice.subject)),)
                 if notice.subject.startswith(("r-", "g-"))
                 else (),

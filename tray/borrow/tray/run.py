@@ -50,8 +50,6 @@ def run(daemon: Daemon, *, prompt: Sequence[str], start_daemon: Callable[[], obj
         icon.run()
     except BaseExceptionGroup as group:
         raise first_of(group) from None  # one cause is enough, and the group says nothing
-    finally:
-        windows.close()
 
 
 def load_pystray() -> Any:
@@ -86,14 +84,18 @@ def menu_of(
     def item(entry: Entry) -> Any:
         if not entry.text:
             return pystray.Menu.SEPARATOR
+        made = plain(entry)
+        made.key = entry.key  # its words may count down: ours reads it, other backends do not
+        return made
+
+    def plain(entry: Entry) -> Any:
+        action, checked = entry.action, entry.checked
         if entry.children:
             return pystray.MenuItem(entry.text, pystray.Menu(*map(item, entry.children)))
-        action = entry.action
-        checked = None if entry.checked is None else (lambda _: bool(entry.checked))
-        enabled = action is not None
         if action is None:
-            return pystray.MenuItem(entry.text, None, enabled=enabled)
-        return pystray.MenuItem(entry.text, lambda: act(action), checked=checked)
+            return pystray.MenuItem(entry.text, None, enabled=False)
+        tick = None if checked is None else (lambda _: checked)
+        return pystray.MenuItem(entry.text, lambda: act(action), checked=tick)
 
     first = pystray.MenuItem("Open", lambda: activate(), default=True, visible=False)
     return pystray.Menu(first, *map(item, entries))

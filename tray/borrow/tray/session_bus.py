@@ -72,10 +72,12 @@ class SessionBus:
         bus.add_message_handler(self._on_message)
 
     @classmethod
-    async def connect(cls) -> SessionBus:
+    async def connect(cls, address: str | None = None) -> SessionBus:
+        """The one that the environment names, without an `address`."""
         try:
             async with asyncio.timeout(ANSWER_WITHIN):
-                return cls(await MessageBus(bus_type=BusType.SESSION).connect())
+                made = MessageBus(bus_address=address, bus_type=BusType.SESSION)
+                return cls(await made.connect())
         except Exception as exc:
             # Its addresses, sockets and handshake fail in many ways, all of them "no bus".
             raise Unavailable(
@@ -112,6 +114,8 @@ class SessionBus:
         self, name: str, path: str, interface: str, member: str, signature: str = "", *body: Any
     ) -> list[Any]:
         """The answer's values; Unavailable if there is none."""
+        if not self._bus.connected:
+            raise Unavailable("the D-Bus session is over", state="no_bus")
         message = Message(
             destination=name,
             path=path,

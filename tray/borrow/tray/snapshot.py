@@ -69,6 +69,7 @@ class Waiting:
 @dataclass(frozen=True, slots=True)
 class Notice:
     kind: str
+    role: str
     text: str
     subject: str
     at: float
@@ -176,7 +177,8 @@ def _waiting(entry: dict[str, Any]) -> Waiting | None:
 def _notice(entry: dict[str, Any]) -> Notice | None:
     _, _, subject = str(entry.get("subject", "")).rpartition(":")
     kind = _text(entry.get("kind"), 40)
-    return Notice(kind, _text(entry.get("text"), 200), plain_id(subject), _number(entry.get("at")))
+    role, text = _text(entry.get("role"), 64), _text(entry.get("text"), 200)
+    return Notice(kind, role, text, plain_id(subject), _number(entry.get("at")))
 
 
 def program_of(process: object) -> str:

@@ -46,7 +46,7 @@ _borrow_find() {
 
 # One program, one function. Its name was checked by borrow and is checked again here.
 _borrow_wrap() {
-  [[ $1 == [A-Za-z0-9_]* && $1 != *[!A-Za-z0-9._+-]* ]] || return
+  [[ $1 == [A-Za-z0-9]* && $1 != *[!A-Za-z0-9._+-]* ]] || return
   if [[ $(type -t -- "$1") == @(alias|function|keyword|builtin) ]]; then
     printf 'borrow: %s is a %s of yours already and stays so\n' "$1" "$(type -t -- "$1")" >&2
     return

@@ -63,7 +63,7 @@ end
 # One program, one function. Its name was checked by borrow and is checked again here.
 function _borrow_wrap
     set -l _borrow_name $argv[1]
-    string match -qr '^[A-Za-z0-9_][A-Za-z0-9._+-]*$' -- $_borrow_name; or return
+    string match -qr '^[A-Za-z0-9][A-Za-z0-9._+-]*$' -- $_borrow_name; or return
     if functions -q -- $_borrow_name; or builtin -n | string match -q -- $_borrow_name
         echo "borrow: $_borrow_name is a function of yours already and stays so" >&2
         return

@@ -35,7 +35,7 @@ function global:_borrow_segment {
 }
 
 function global:_borrow_wrap([string]$Name) {
-    if ($Name -notmatch '^[A-Za-z0-9_][A-Za-z0-9._+-]*$') { return }
+    if ($Name -notmatch '^[A-Za-z0-9][A-Za-z0-9._+-]*$') { return }
     if (Get-Command -Name $Name -CommandType Alias, Function, Cmdlet -ErrorAction SilentlyContinue) {
         [Console]::Error.WriteLine("borrow: $Name is a command of yours already and stays so")
         return

@@ -57,7 +57,7 @@ _borrow_find() {
 # One program, one function. Its name was checked by borrow and is checked again here.
 _borrow_wrap() {
   emulate -L zsh
-  [[ $1 == [A-Za-z0-9_]* && $1 != *[^A-Za-z0-9._+-]* ]] || return
+  [[ $1 == [A-Za-z0-9]* && $1 != *[^A-Za-z0-9._+-]* ]] || return
   local kind=''
   (($+aliases[$1])) && kind=alias
   (($+functions[$1])) && kind=function

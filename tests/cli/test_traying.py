@@ -1,0 +1,92 @@
+"""When a tray is started by itself, that there is one, and what `borrow doctor` says of it."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from borrow.cli import traying
+from borrow.cli.desktop import Seen, icon, judge
+from borrow.cli.home import Home, open_home
+from borrow.protocol.errors import Misconfigured
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DESKTOP = {"DISPLAY": ":7", "DBUS_SESSION_BUS_ADDRESS": "unix:path=/nowhere"}
+BOTH = frozenset({"org.freedesktop.Notifications", "org.kde.StatusNotifierWatcher"})
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    places = {"BORROW_STATE_DIR": str(tmp_path / "s"), "XDG_RUNTIME_DIR": str(tmp_path)}
+    return open_home(places, create=True)
+
+
+@pytest.mark.parametrize(
+    ("variables", "why"),
+    [
+        (DESKTOP, ""),
+        ({"WAYLAND_DISPLAY": "wayland-0", **DESKTOP, "DISPLAY": ""}, ""),
+        (DESKTOP | {"BORROW_TRAY": "off"}, "BORROW_TRAY=off"),
+        (DESKTOP | {"SSH_CONNECTION": "10.0.0.1 1 10.0.0.2 22"}, "this is an ssh session"),
+        ({"DBUS_SESSION_BUS_ADDRESS": "unix:path=/nowhere"}, "no display"),
+        ({"DISPLAY": ":7"}, "no D-Bus session"),
+    ],
+)
+def test_a_tray_starts_by_itself_only_where_it_can_be_seen(
+    variables: dict[str, str], why: str
+) -> None:
+    assert traying.why_not(variables) == why
+
+
+def test_a_bus_at_its_usual_place_needs_no_variable(tmp_path: Path) -> None:
+    variables = {"DISPLAY": ":7", "XDG_RUNTIME_DIR": str(tmp_path)}
+    with socket.socket(socket.AF_UNIX) as bus:
+        bus.bind(str(tmp_path / "bus"))
+        assert traying.why_not(variables) == ""
+
+
+def test_one_tray_holds_the_lock_and_the_next_is_told_so(home: Home) -> None:
+    assert traying.running(home) == 0
+    with traying.held(home) as first:
+        assert first
+        assert traying.running(home) > 1
+        with traying.held(home) as second:
+            assert not second
+    assert traying.running(home) == 0
+    with traying.held(home) as again:
+        assert again
+
+
+def test_a_stale_number_in_the_lock_file_is_nobody_to_end(home: Home) -> None:
+    (home.state / "tray.lock").write_text("1")
+    assert traying.running(home) == 0
+    assert not traying.stop(home)
+
+
+def test_a_link_in_place_of_the_lock_is_refused(home: Home, tmp_path: Path) -> None:
+    (home.state / "tray.lock").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(Misconfigured, match=r"tray\.lock"), traying.held(home):
+        pass
+    assert not (tmp_path / "elsewhere").exists()
+    assert traying.running(home) == 0
+
+
+def test_each_lack_of_a_desktop_is_one_line_with_its_cure() -> None:
+    whole = {each.what: each for each in judge(Seen(BOTH), windows=True)}
+    assert {each.hint for each in whole.values()} == {""}
+    bare = list(judge(Seen(frozenset(), locked=True), windows=False))
+    assert [each.what for each in bare] == ["notify", "tray", "window", "screen"]
+    assert all(each.level == "ok" for each in bare)
+    assert "python3-tk" in bare[2].hint
+    assert "locked" in bare[3].told
+
+
+def test_the_icon_is_there_or_why_it_is_not() -> None:
+    assert "12" in icon(12, "no display").told
+    assert icon(0, "").hint == "borrow tray"
+    assert icon(0, "no display").told.endswith("no display")
+    assert "borrow[tray]" in icon(0, "not installed: pystray").hint
