@@ -52,6 +52,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "prompt": Entry(
         ANSWERING, "prompting:prompt", "The window: answer a request, or ask for a role."
     ),
+    "unfreeze": Entry(ANSWERING, "unfreezing:unfreeze", "Work again after that, in solo mode."),
     "setup": Entry(RUNNING, "setting_up:setup", "Set Borrow up for yourself, on this machine."),
     "join": Entry(RUNNING, "joining:join", "Join a team with an invitation."),
     "doctor": Entry(RUNNING, "doctor:doctor", "Look for what is wrong here."),
