@@ -11,9 +11,12 @@ from borrow.cli import traying
 from borrow.cli.desktop import Seen, icon, judge
 from borrow.cli.home import Home, open_home
 from borrow.protocol.errors import Misconfigured
+from borrow_fakes.solo_mode import refused_with
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from borrow_fakes.lab import Home as Lab
 
 DESKTOP = {"DISPLAY": ":7", "DBUS_SESSION_BUS_ADDRESS": "unix:path=/nowhere"}
 BOTH = frozenset({"org.freedesktop.Notifications", "org.kde.StatusNotifierWatcher"})
@@ -90,3 +93,12 @@ def test_the_icon_is_there_or_why_it_is_not() -> None:
     assert icon(0, "").hint == "borrow tray"
     assert icon(0, "no display").told.endswith("no display")
     assert "borrow[tray]" in icon(0, "not installed: pystray").hint
+
+
+@pytest.mark.parametrize("address", ["", "unix:path=/nowhere", "nonsense"])
+def test_without_a_session_bus_the_tray_says_so_and_ends(solo: Lab, address: str) -> None:
+    done = solo.borrow("tray", env={"DBUS_SESSION_BUS_ADDRESS": address}, ok=False)
+    error, hint = refused_with(done, 4)
+    assert error == "there is no D-Bus session"
+    assert "borrow inbox" in hint
+    assert traying.running(open_home(solo.env)) == 0

@@ -120,6 +120,23 @@ async def test_the_same_question_again_replaces_and_a_decided_one_is_withdrawn()
         assert len(here.desktop.named("CloseNotification")) == 1
 
 
+async def test_no_question_stays_whose_buttons_nobody_listens_to() -> None:
+    async with talk() as here:
+        await here.bubbles.show(QUESTION)
+        await here.bubbles.show(Bubble("r-2", "bo asks", (), buttons=(REVIEW, DENY)))
+        await here.bubbles.withdraw_all()
+        assert here.desktop.named("CloseNotification") == [[1], [2]]
+
+
+async def test_what_passes_makes_way_for_the_next_that_passes() -> None:
+    async with talk() as here:
+        for key in ("lately:1", "lately:2"):
+            await here.bubbles.show(Bubble(key, "a role was lent", (), passing=True))
+        await here.bubbles.show(QUESTION)
+        assert [sent[1] for sent in here.desktop.named("Notify")] == [0, 1, 0]
+        assert here.desktop.named("Notify")[0][6]["urgency"].value == 0
+
+
 async def test_where_nothing_shows_notifications_it_says_so() -> None:
     async with session_bus() as address:
         ours = await SessionBus.connect(address)

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from borrow.cli.desktop import presence
 from borrow.tray.drawing import COLOURS, MOON
 from borrow.tray.picture import Look
-from borrow_fakes import screensaver
+from borrow_fakes import countdown, screensaver
 from borrow_fakes.desk import PANEL, Desk
 from borrow_fakes.lab import BORROW, Home, finish, wait_for
 from borrow_fakes.seat import DENY, FETCH, REVIEW, Seat, keep
@@ -218,9 +220,7 @@ def test_while_prompts_are_paused_the_badge_alone_tells(seat: Seat, tmp_path: Pa
 
 def test_there_is_one_tray_and_stop_ends_it(seat: Seat) -> None:
     assert seat.home.borrow("tray").stdout == "the tray is already there\n"
-    found = json.loads(seat.home.borrow("doctor", "--json", ok=False).stdout)["findings"]
-    said = {each["what"]: each["message"] for each in found}
-    assert "the tray runs" in said["icon"]
+    said = {each.what: each.told for each in presence(seat.desk.env)}
     assert said["notify"] == "this desktop has notifications"
     assert said["tray"] == "this desktop has a tray for icons"
     assert seat.home.borrow("tray", "--stop").stdout == "the tray has ended\n"
@@ -231,25 +231,28 @@ def test_there_is_one_tray_and_stop_ends_it(seat: Seat) -> None:
     seat.start_tray()
 
 
-def test_the_tray_starts_with_the_daemon_and_is_nobodys_child(desk: Desk) -> None:
+def test_the_tray_starts_with_the_daemon_and_is_nobodys_child(seat: Seat) -> None:
     """An agent that needed the daemon is not behind the windows of the person's tray."""
+    seat.end_tray()
+    seat.home.borrow("daemon", "stop")
+    seat.home.borrow("daemon", "start", env={"BORROW_TRAY": "", "CLAUDECODE": "1"})
 
-    def told(path: Path) -> str:
-        return path.read_text() if path.exists() else ""
+    def pid() -> str:
+        """Once it is there and has its lock."""
+        known = (seat.home.state / "tray.lock").read_text()
+        return known if seat.desk.owns(f"org.kde.StatusNotifierItem-{known}-1") else ""
 
-    with contextlib.ExitStack() as stack:
-        seat = Seat.at(desk, Home.make())
-        stack.callback(seat.home.close)
-        set_up(seat.home)
-        assert not (seat.home.state / "tray.lock").exists()  # BORROW_TRAY=off
-        seat.home.borrow("daemon", "stop")
-        del seat.home.extra["BORROW_TRAY"]
-        seat.home.borrow("daemon", "start", env={"CLAUDECODE": "1"})
-        stack.callback(seat.home.borrow, "tray", "--stop")
-        wait_for(lambda: told(seat.home.state / "tray.lock"), why="the tray")
-        pid = int(told(seat.home.state / "tray.lock"))
-        name = f"org.kde.StatusNotifierItem-{pid}-1"
-        wait_for(lambda: desk.owns(name), why="the icon")
-        assert "CLAUDECODE" not in Path(f"/proc/{pid}/environ").read_text()
-        parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]
-        assert "borrow" not in Path(f"/proc/{parent}/cmdline").read_text()
+    started = wait_for(pid, why="the tray")
+    assert "CLAUDECODE" not in Path(f"/proc/{started}/environ").read_text()
+    parent = Path(f"/proc/{started}/stat").read_text().rpartition(")")[2].split()[1]
+    assert "borrow" not in Path(f"/proc/{parent}/cmdline").read_text()
+    seat.home.borrow("tray", "--stop")
+    seat.start_tray()
+
+
+@pytest.mark.slow
+def test_six_hundred_countdown_updates_leak_nothing(desk: Desk) -> None:
+    command = [sys.executable, countdown.__file__, "600"]
+    done = subprocess.run(command, env=desk.env, capture_output=True, check=True, timeout=100)
+    told = json.loads(done.stdout)
+    assert told["late"] - told["early"] < 2048  # KiB

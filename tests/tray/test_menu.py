@@ -42,7 +42,7 @@ def test_what_waits_for_this_person_is_first() -> None:
     ]
     assert texts(shown[0].children) == ["Review…", "Deny"]
     assert texts(shown[1].children) == ["Review…", "Deny", "That was not me"]
-    assert texts(shown[3].children) == ["Done", "Extend by 30m…", "That was not me"]
+    assert texts(shown[3].children) == ["Done", "Extend…", "That was not me"]
 
 
 def test_a54_no_entry_says_yes() -> None:
@@ -101,6 +101,12 @@ def test_at_most_ten_events_are_listed_the_latest_first() -> None:
     known = snapshot(notices=[notice(text=f"event {n}", at=NOW + n) for n in range(30)])
     (lately,) = (entry for entry in menu(known, [], NOW) if entry.text == "Lately")
     assert texts(lately.children) == [f"event {n}" for n in range(29, 19, -1)]
+
+
+def test_an_event_has_its_time_and_not_the_end_that_the_icon_counts_down_to() -> None:
+    entries = menu(snapshot(notices=[notice()]), [], NOW, clock=lambda at: "08:00")
+    (lately,) = (entry for entry in entries if entry.text == "Lately")
+    assert texts(lately.children) == ["08:00  ann@example.com may use dev now"]
 
 
 def test_a_click_on_the_icon_does_what_is_needed_most() -> None:

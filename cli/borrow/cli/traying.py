@@ -26,6 +26,7 @@ LOCK: Final = "tray.lock"
 LAST_WORDS: Final = "tray.err"
 LIBRARIES: Final = ("pystray", "PIL", "dbus_fast")
 INSTALL: Final = "pip install 'borrow[tray]'"
+_PLAIN: Final = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # a link or a pipe is no file of ours
 STOP_WITHIN: Final = 5.0  # seconds
 
 
@@ -91,7 +92,7 @@ def running(home: Home) -> int:
 def _opened(home: Home, flags: int) -> int:
     path = home.state / LOCK
     try:
-        return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        return os.open(path, flags | _PLAIN, 0o600)
     except FileNotFoundError:
         raise
     except OSError as exc:
@@ -135,8 +136,7 @@ def start_beside(home: Home, environment: Mapping[str, str]) -> bool:
     command = [sys.executable, "-P", "-m", "borrow.cli.main", "tray"]
     path = home.state / LAST_WORDS
     try:
-        mode = os.O_WRONLY | os.O_TRUNC | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        handle = os.open(path, mode, 0o600)
+        handle = os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_CREAT | _PLAIN, 0o600)
         with os.fdopen(handle, "wb") as printed:
             # The shell ends at once, and its child is nobody's.
             subprocess.run(  # noqa: S603  our own interpreter and module

@@ -45,6 +45,11 @@ UNLOCKED: Final = "ActiveChanged"  # the signal of screen savers
 WAKE_EVERY: Final = 3600.0  # seconds a silent stream is waited for before looking again
 
 
+def clock(at: float) -> str:
+    """As the person's own clock shows it."""
+    return time.strftime("%H:%M", time.localtime(at))
+
+
 @dataclass(slots=True)
 class App:
     """`show` gives picture and menu to the icon; both may be called from the loop's thread."""
@@ -62,11 +67,10 @@ class App:
     _bus: SessionBus | None = None
     _spawn: Spawn | None = None
     _loop: asyncio.AbstractEventLoop | None = None
-    _end: asyncio.Event = field(default_factory=asyncio.Event)
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
     _stream: Stream | None = None
     _over: bool = False
     _shown: tuple[Any, ...] = ()
-    _planning: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def run(self, bus: SessionBus | None, spawn: Spawn) -> None:
         """Until the person quits."""
@@ -78,11 +82,12 @@ class App:
             await bus.listen(f"type='signal',member='{UNLOCKED}'", self._on_signal)
         threading.Thread(target=self._follow, name="daemon", daemon=True).start()
         try:
-            while not self._end.is_set():
+            while not self._over:
+                self._wake.clear()
                 await self._refresh()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self._until_next_look()):
-                        await self._end.wait()
+                        await self._wake.wait()
         finally:
             self._over = True
             if self._stream is not None:
@@ -118,7 +123,7 @@ class App:
 
     def _take(self, known: Snapshot) -> None:
         before, self.known = self.known, known
-        self._do(self._refresh())
+        self._wake.set()
         if known.connected and known.enrolled and (not before.connected or not self.roles):
             self._do(self._load_roles())
 
@@ -128,7 +133,7 @@ class App:
         entries = listed if isinstance(listed, list) else []
         names = [each.get("name") for each in entries if isinstance(each, dict)]
         self.roles = tuple(name for name in names if isinstance(name, str))[:200]
-        await self._refresh()
+        self._wake.set()
 
     # -- what the person sees ------------------------------------------------------------------
 
@@ -149,13 +154,12 @@ class App:
     async def _refresh(self) -> None:
         now = self.now()
         seen = picture(self.known, now, paused=self.paused)
-        entries = menus.menu(self.known, self.roles, now, paused=self.paused)
+        entries = menus.menu(self.known, self.roles, now, paused=self.paused, clock=clock)
         if (seen, entries) != self._shown:
             self._shown = (seen, entries)
             self.show(seen, entries)
         if self._bubbles is not None:
-            async with self._planning:
-                await self._notify(self._bubbles, now)
+            await self._notify(self._bubbles, now)
 
     async def _notify(self, bubbles: Bubbles, now: float) -> None:
         may_need = bool(self.known.waiting or self.known.asks or self.known.grants)
@@ -170,7 +174,7 @@ class App:
 
     def _on_signal(self, message: Message) -> None:
         if message.member == UNLOCKED and str(message.interface).endswith(".ScreenSaver"):
-            self._do(self._refresh())
+            self._wake.set()
 
     async def _is_locked(self) -> bool:
         """What screen savers say; a desktop without one has no lock that we could see."""
@@ -234,11 +238,12 @@ class App:
                 await self._post("/v1/report", {"id": subject})
             case menus.Pause(on):
                 self._paused_until = self.now() + PAUSED_FOR if on else 0.0
-                await self._refresh()
+                self._wake.set()
             case menus.StartDaemon():
                 await asyncio.to_thread(self.start_daemon)
             case menus.Quit():
-                self._end.set()
+                self._over = True
+                self._wake.set()
 
     async def _post(self, path: str, body: dict[str, Any]) -> None:
         await asyncio.to_thread(self.daemon.post, path, body)

@@ -30,6 +30,7 @@ NAME: Final = "org.freedesktop.Notifications"
 PATH: Final = "/org/freedesktop/Notifications"
 LINES: Final = 3  # of the body; some desktops cut at four
 LINE: Final = 120  # characters
+PASSING: Final = "passing"  # the one place of all that pass
 LABELS: Final = {REVIEW: "Review…", DENY: "Deny"}
 _LOW, _NORMAL, _CRITICAL = 0, 1, 2
 _FOR_EVER, _BY_DESKTOP = 0, -1
@@ -65,7 +66,8 @@ class Bubbles:
         # No `default` among them: some desktops draw it as a third button.
         actions = [word for each in bubble.buttons for word in (each, LABELS[each])]
         within = _FOR_EVER if bubble.urgent else _BY_DESKTOP
-        number = self._numbers.get(bubble.key, 0)
+        key = PASSING if bubble.passing else bubble.key  # what passes makes way for the next
+        number = self._numbers.get(key, 0)
         title, body = _plain(bubble.title), body_of(bubble.lines)
         words = ("Borrow", number, "", title, body, actions, _hints(bubble), within)
         try:
@@ -76,7 +78,7 @@ class Bubbles:
             return False
         match told:
             case [int(number)]:
-                self._numbers[bubble.key] = number
+                self._numbers[key] = number
                 return True
             case _:
                 return False

@@ -9,16 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from borrow.tray.picture import left_of
+from borrow.tray.picture import left_of, without_end
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from borrow.tray.snapshot import Ask, Grant, Snapshot, Waiting
 
 EVENTS: Final = 10  # shown
 ROLES: Final = 20  # in the menu; the window lists all
-EXTRA: Final = 1800  # seconds that *Extend* asks for
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +96,20 @@ SEPARATOR: Final = Entry("")
 
 
 def menu(
-    known: Snapshot, roles: Sequence[str], now: float, *, paused: bool = False
+    known: Snapshot,
+    roles: Sequence[str],
+    now: float,
+    *,
+    paused: bool = False,
+    clock: Callable[[float], str] = lambda at: "",
 ) -> tuple[Entry, ...]:
+    """`clock` says when something was, as the person's clock shows it."""
     parts = [
         list(_waiting(known, now)),
         list(_grants(known, now)),
         list(_asks(known)),
         list(_borrow(known, roles)),
-        list(_events(known)),
+        list(_events(known, clock)),
         list(_end(known, paused=paused)),
     ]
     out: list[Entry] = []
@@ -158,7 +163,7 @@ def _grant_line(grant: Grant, now: float) -> str:
 def _of_grant(grant: Grant) -> tuple[Entry, ...]:
     return (
         Entry("Done", Give(grant.grant)),
-        Entry("Extend by 30m…", Extend(grant.grant, grant.role)),
+        Entry("Extend…", Extend(grant.grant, grant.role)),
         Entry("That was not me", NotMe(grant.grant)),
     )
 
@@ -205,12 +210,12 @@ def recent_first(known: Snapshot, roles: Sequence[str]) -> list[str]:
     return list(dict.fromkeys([*(role for role in lately if role in roles), *roles]))
 
 
-def _events(known: Snapshot) -> Iterator[Entry]:
+def _events(known: Snapshot, clock: Callable[[float], str]) -> Iterator[Entry]:
     latest = known.notices[: -EVENTS - 1 : -1]
     if latest:
         children = tuple(
             Entry(
-                notice.text,
+                f"{clock(notice.at)}  {without_end(notice.text)}".strip(),
                 key=f"{notice.subject} {notice.at}",
                 children=(Entry("That was not me", NotMe(notice.subject)),)
                 if notice.subject.startswith(("r-", "g-"))

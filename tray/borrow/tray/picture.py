@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from borrow.protocol.durations import show_duration
 
 if TYPE_CHECKING:
     from borrow.tray.snapshot import Snapshot
+
+
+_UNTIL: Final = re.compile(r" until \S+Z")
 
 
 class Look(StrEnum):
@@ -58,6 +62,11 @@ def picture(known: Snapshot, now: float, *, paused: bool = False) -> Picture:
 def left_of(seconds: float) -> str:
     """`1h5m`, `42m`; the last minute is `<1m`: the icon is drawn once a minute."""
     return show_duration(int(seconds) // 60 * 60) if seconds >= 60 else "<1m"
+
+
+def without_end(text: str) -> str:
+    """A notice's text without its ISO time: the icon counts the minutes."""
+    return _UNTIL.sub("", text)
 
 
 def short(seconds: float) -> str:

@@ -9,11 +9,11 @@ rule allowed without a question: whoever asked for it may not have been this per
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from borrow.protocol.durations import show_duration
+from borrow.tray.picture import without_end
 
 if TYPE_CHECKING:
     from borrow.tray.snapshot import Ask, Grant, Notice, Snapshot, Waiting
@@ -36,7 +36,6 @@ PASSING: Final = {
     "device_removed": "A device was removed",
     "totp_active": "New one-time codes",
 }
-_UNTIL: Final = re.compile(r" until \S+Z")  # the icon counts the minutes
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +147,10 @@ def _wanted(known: Snapshot, memory: Memory, now: float) -> list[Bubble]:
 def _passing(notice: Notice) -> Bubble:
     key = f"{LATELY}{notice.kind} {notice.subject} {notice.at:.0f}"
     mine = notice.subject.startswith(("r-", "g-"))
-    text = _UNTIL.sub("", notice.text)
-    lines = (text, *(("Not you? Open the tray's menu, Lately.",) if mine else ()))
+    lines = (
+        without_end(notice.text),
+        *(("Not you? Open the tray's menu, Lately.",) if mine else ()),
+    )
     return Bubble(key, f"Borrow: {PASSING[notice.kind].lower()}", lines, passing=True)
 
 
