@@ -17,6 +17,7 @@ from borrow_fakes.solo_mode import set_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 Terminal: TypeAlias = "pexpect.spawn[str]"
 KEYS = "Esc not now"  # the row that says which keys do what: from here on they count
@@ -221,6 +222,28 @@ def test_the_terminal_is_as_it_was_before(solo: Home) -> None:
     shown = str(child.before) + ended(child)[1]
     first, last = re.findall(r"^[0-9a-f]+(?::[0-9a-f]+){20,}", shown, re.MULTILINE)
     assert first == last
+
+
+@pytest.mark.parametrize("missing", ["tkinter", "display"])
+def test_without_tkinter_or_a_screen_one_line_says_so_and_it_is_asked_here(
+    solo: Home, tmp_path: Path, missing: str
+) -> None:
+    (tmp_path / "tkinter.py").write_text(
+        "raise ModuleNotFoundError(\"No module named '_tkinter'\", name='_tkinter')\n"
+    )
+    env = solo.env | {"DISPLAY": ":9876"}
+    env |= {"PYTHONPATH": str(tmp_path)} if missing == "tkinter" else {}
+    request = ask(solo, "match-2", "-m", "no window")["request"]
+    with pexpect.spawn(
+        BORROW, ["prompt", request], env=env, encoding="utf-8", timeout=20, dimensions=(50, 100)
+    ) as child:
+        child.expect(KEYS)
+        shown = str(child.before)
+        child.send("q")
+        assert ended(child)[0] == 130
+    (told,) = re.findall(r"no window: [^\r\n]*", shown)
+    assert ("apt-get install python3-tk" if missing == "tkinter" else "display") in told
+    assert "Traceback" not in shown
 
 
 def test_without_display_and_terminal_it_says_so(solo: Home) -> None:

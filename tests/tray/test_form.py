@@ -119,6 +119,12 @@ def test_a46_no_text_of_a_request_is_shown_as_it_came() -> None:
     assert forms.asking({"name": HOSTILE, "needs": {"reason": HOSTILE}}).head.isprintable()
 
 
+def test_a48_markup_of_chats_and_pages_is_read_as_it_was_typed() -> None:
+    typed = "<!channel> <http://bad.example|look> `rm` *b* <b>x</b> &amp; https://bad.example"
+    claims = dict(forms.answering(peer(justification=typed), NOW).claims)
+    assert claims["reason"] == typed
+
+
 @given(st.text(max_size=300))
 def test_a46_whatever_is_written_is_printable_and_short(text: str) -> None:
     for told in every_text(forms.answering(hostile(text), NOW)):

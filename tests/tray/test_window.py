@@ -221,6 +221,29 @@ def test_asking_takes_a_reason_and_a_ticket_and_shows_the_number_until_the_answe
     solo.borrow("return", "ticketed-0")
 
 
+def test_the_number_stands_large_where_it_was_asked(desk: Desk, solo: Home) -> None:
+    with prompt(desk, solo, "--ask", "match-2", dark=True) as window:
+        window.wait_armed()
+        window.type("to read a number")
+        window.key("alt+a")
+        asked = solo.pending("match-2")
+        wait_for(lambda: window.patch("yes") is None, why="the next page")
+        wait_for(lambda: window.tallest("text") > 25, why="the number")
+        window.shot("number")
+        window.key("Escape")  # leaves it open
+        code, out, _ = window.ended()
+    assert (code, out) == (0, "asked: match-2\n")
+    assert state(solo, asked["request"]) == "pending"
+    with prompt(desk, solo, "--ask", "match-2") as window:
+        window.wait_armed()
+        window.key("Down", "Down", "Return")  # the list of what was said before
+        window.shot("recent")
+        window.key("Escape")
+        window.ended()
+    entries = {each["name"]: each for each in solo.control("GET", "/v1/roles").body["roles"]}
+    assert entries["match-2"]["reasons"] == ["to read a number"]
+
+
 def test_the_role_is_found_by_typing(desk: Desk, solo: Home) -> None:
     with prompt(desk, solo, "--ask") as window:
         window.type("match 7")

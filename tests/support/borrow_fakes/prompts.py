@@ -11,15 +11,18 @@ import os
 import sqlite3
 import time
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyotp
 
+import borrow.cli.say
 import borrow.tray.form
 from borrow.tray.paint import DARK, LIGHT
 from borrow_fakes.lab import BORROW, Home, finish, wait_for
 from borrow_fakes.solo_mode import ME
+from borrow_fakes.tools import need
 
 if TYPE_CHECKING:
     import subprocess
@@ -31,8 +34,9 @@ if TYPE_CHECKING:
 
 Box = tuple[int, int, int, int]
 SHOTS = Path(os.environ.get("BORROW_TEST_ARTEFACTS", "/nonexistent"))  # pictures to look at
-# Where this very process has the room from: a copy without one of its guards is tested like this.
-CHANGED = {"PYTHONPATH": str(Path(borrow.tray.form.__file__).parents[2])}
+# Where this very process has the rooms from: a copy without one of its guards is tested like this.
+ROOMS = (borrow.cli.say.__file__, borrow.tray.form.__file__)
+CHANGED = {"PYTHONPATH": os.pathsep.join(str(Path(each).parents[2]) for each in ROOMS)}
 WAYS = {
     "click": 'approve = { mode = "self", factor = ["consent"] }',
     "match": 'approve = { mode = "self", factor = ["consent"], match = true }',
@@ -121,6 +125,17 @@ class PromptWindow:
         down = [place // seen.width + top for place in found]
         return min(across), min(down), max(across), max(down)
 
+    def tallest(self, colour: str) -> int:
+        """The most rows in a line with this colour: how large its largest letters are."""
+        seen = self.shot()
+        wanted = tuple(int(self.colours[colour][at : at + 2], 16) for at in (1, 3, 5))
+        best = run = 0
+        for y in range(seen.height):
+            row = seen.crop((0, y, seen.width, y + 1)).get_flattened_data()
+            run = run + 1 if wanted in row else 0
+            best = max(best, run)
+        return best
+
     def armed(self) -> bool:
         return self.patch("yes") is not None
 
@@ -195,6 +210,7 @@ def prompt(
     """`borrow prompt WORDS` on `desk`, as the person of `one`; its window has the focus."""
     more = {name: desk.env[name] for name in ("DISPLAY", "DBUS_SESSION_BUS_ADDRESS")}
     more |= {"BORROW_THEME": "dark" if dark else "light"} | CHANGED | (env or {})
+    need(None if find_spec("_tkinter") else "no tkinter", "apt-get install python3-tk")
     process = one.spawn(BORROW, "prompt", *words, env=more)
     try:
         yield PromptWindow(desk, process, _opened(desk, process), DARK if dark else LIGHT)

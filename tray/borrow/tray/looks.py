@@ -10,6 +10,7 @@ import contextlib
 import re
 import shutil
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-WITHIN: Final = 0.4  # seconds for the desktop's own tools; a prompt must not wait for them
+WITHIN: Final = 0.25  # seconds for the desktop's own tools, from their start: they run beside us
 _LEAST, _MOST = 0.8, 4.0
 _ASKED: Final = {
     "scheme": ("gsettings", "get", "org.gnome.desktop.interface", "color-scheme"),
@@ -78,6 +79,7 @@ class Asked:
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
+        self._until = time.monotonic() + WITHIN
         self._running = {
             name: subprocess.Popen(  # noqa: S603  two fixed commands
                 words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
@@ -90,7 +92,8 @@ class Asked:
         told = {"settings": self._settings()}
         for name, child in self._running.items():
             try:
-                told[name] = child.communicate(timeout=WITHIN)[0].decode("utf-8", "replace")
+                left = max(0.01, self._until - time.monotonic())
+                told[name] = child.communicate(timeout=left)[0].decode("utf-8", "replace")
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.communicate()
