@@ -1,4 +1,4 @@
-"""Each guard of daemon and tray taken out of a copy of its code: the named test must fail on it.
+"""Each guard of a workstation taken out of a copy of its code: the named test must fail on it.
 
 The guards of the door and the middleware, which can be left out by an argument, are in
 `test_mutations`. Those of the minter (the log entry before its effect, the policy of the moment)
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import borrow.cli.say
 import borrow.daemon.app
 import borrow.tray
 from borrow_fakes.zygote import Zygote
@@ -25,12 +26,13 @@ TESTS = Path(__file__).parents[1]
 SOURCES = {
     "daemon": Path(borrow.daemon.app.__file__).parent,
     "tray": Path(borrow.tray.__file__ or "").parent,
+    "cli": Path(borrow.cli.say.__file__).parent,
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Off:
-    """`old` stands in `module` and becomes `new`; `test` is `file::name` under `tests`."""
+    """`old` stands in the package's `module` and becomes `new`; `test` is `file::name`."""
 
     guard: str
     module: str
@@ -50,6 +52,7 @@ IMDS = "daemon/test_imds.py::"
 AGENTS = "daemon/test_agents.py::"
 LANE = "daemon/test_lane.py::"
 CSM = "daemon/test_csm.py::"
+WINDOW = "tray/test_window.py::"
 
 GUARDS = (
     # -- the bearer --------------------------------------------------------------------------------
@@ -222,6 +225,37 @@ GUARDS = (
         "if standing is None or standing.role != group.role or standing.ends.passed(now):",
         "if standing is None or standing.ends.passed(now):",
         CSM + "test_asking_for_another_role_accepts_no_offer"),
+    # -- the prompt --------------------------------------------------------------------------------
+    Off("what is shown is what was signed", "reviewing.py",
+        'if one.get("mode") != "peer":', "if True:",
+        "daemon/test_answering.py::"
+        "test_what_is_shown_is_read_from_the_signed_bytes_and_not_from_the_approver"),
+    Off("the window's first second", "window.py",
+        "ARM_AFTER: Final = 1000", "ARM_AFTER: Final = 0",
+        WINDOW + "test_in_its_first_second_neither_mouse_nor_keys_decide", "tray"),
+    Off("the window's first second, again", "window.py",
+        'for event in ("<FocusIn>", "<Map>"):', 'for event in ("<Map>",):',
+        WINDOW + "test_coming_back_from_another_window_is_a_first_second_again", "tray"),
+    Off("no default button", "window.py",
+        "(first if first is self._root or self._body.shows(first) else self._root).focus_set()",
+        "self._yes.focus_set()",
+        WINDOW + "test_enter_presses_only_the_button_that_has_the_focus", "tray"),
+    Off("escaping of what is shown", "labels.py",
+        'return shown(value, LINE) if isinstance(value, str) else ""',
+        'return value if isinstance(value, str) else ""',
+        "tray/test_form.py::test_a46_no_text_of_a_request_is_shown_as_it_came", "tray"),
+    Off("escaping of what started it", "labels.py",
+        'chain = [shown(each, 40) for each in', "chain = [each for each in",
+        "tray/test_form.py::test_a46_no_text_of_a_request_is_shown_as_it_came", "tray"),
+    Off("claims stand apart", "dialogue.py",
+        "in _pairs(form.facts, wide)", "in _pairs((*form.facts, *form.claims), wide)",
+        "cli/test_twin.py::test_without_a_display_the_same_question_is_asked_here", "cli"),
+    Off("the terminal's first second", "twin.py",
+        "                self._arm(keys)\n", "",
+        "cli/test_twin.py::test_what_was_typed_ahead_decides_nothing", "cli"),
+    Off("a bare Enter in the terminal", "twin.py",
+        'case "a" if not self._form.cannot:', 'case "a" | "enter" if not self._form.cannot:',
+        "cli/test_twin.py::test_leaving_is_not_now_and_decides_nothing", "cli"),
     # -- the tray ----------------------------------------------------------------------------------
     tray("who pressed the button", "bubbles.py",
         " or message.sender != self._owner", "",
@@ -275,13 +309,19 @@ def _any(grant_id, now):
 
 def copy_without(off: Off, folder: Path) -> None:
     """The room's package in `folder`, with one guard less."""
-    package = folder / "borrow" / off.room
-    shutil.copytree(SOURCES[off.room], package, ignore=shutil.ignore_patterns("__pycache__"))
+    package = copy_of(off.room, folder)
     module = package / off.module
     text = module.read_text(encoding="utf-8")
     assert text.count(off.old) == 1, "the code moved on: find the place of this guard again"
-    changed = text.replace(off.old, off.new) + _HELP.get(off.module, "")
+    changed = text.replace(off.old, off.new)
+    changed += _HELP.get(off.module, "") if off.room == "daemon" else ""
     module.write_text(changed, encoding="utf-8")
+
+
+def copy_of(package: str, folder: Path) -> Path:
+    copy = folder / "borrow" / package
+    shutil.copytree(SOURCES[package], copy, ignore=shutil.ignore_patterns("__pycache__"))
+    return copy
 
 
 @pytest.fixture(scope="module")
@@ -311,8 +351,9 @@ def test_with_the_guard_off_its_test_fails(off: Off, zygote: Zygote, tmp_path: P
 @pytest.mark.slow
 def test_with_every_guard_in_place_those_tests_pass(zygote: Zygote, tmp_path: Path) -> None:
     """Else the others would prove nothing. Here only: that the copy by itself changes nothing."""
-    package = tmp_path / "borrow" / "daemon"
-    shutil.copytree(SOURCES["daemon"], package, ignore=shutil.ignore_patterns("__pycache__"))
+    package = copy_of("daemon", tmp_path)
+    copy_of("tray", tmp_path)
+    copy_of("cli", tmp_path)
     for module, text in _HELP.items():
         with (package / module).open("a") as file:
             file.write(text)

@@ -160,6 +160,7 @@ def test_a_role_is_borrowed_from_the_menu(seat: Seat, tmp_path: Path) -> None:
     wait_for(seat.questions, why="the question that it became")
     seat.home.borrow("approve", asked["request"], "-y")
     wait_for(lambda: shows(seat, Look.LENT), why="what is lent")
+    wait_for(lambda: not seat.desk.has_window("chosen"), why="the window to say so and close")
 
 
 def test_a_click_on_the_icon_opens_what_waits_and_only_once(seat: Seat) -> None:

@@ -49,13 +49,14 @@ COMMANDS: Final[dict[str, Entry]] = {
     "approve": Entry(ANSWERING, "answering:approve", "Say yes to a request."),
     "deny": Entry(ANSWERING, "answering:deny", "Say no to a request."),
     "not-me": Entry(ANSWERING, "answering:not_me", "That was not me: stop and freeze it."),
-    "prompt": Entry(ANSWERING, "tray:prompt", "The window: answer a request, or ask for a role."),
+    "prompt": Entry(
+        ANSWERING, "prompting:prompt", "The window: answer a request, or ask for a role."
+    ),
     "unfreeze": Entry(ANSWERING, "unfreezing:unfreeze", "Work again after that, in solo mode."),
     "setup": Entry(RUNNING, "setting_up:setup", "Set Borrow up for yourself, on this machine."),
     "join": Entry(RUNNING, "joining:join", "Join a team with an invitation."),
     "doctor": Entry(RUNNING, "doctor:doctor", "Look for what is wrong here."),
     "profiles": Entry(RUNNING, "profiles:profiles", "Roles as profiles in your AWS config."),
-    "passkey": Entry(RUNNING, "passkeys:passkey", "Your phone's and browsers' passkeys."),
     "totp": Entry(RUNNING, "authenticator:totp", "Your authenticator app."),
     "keys": Entry(RUNNING, "basekeys:keys", "The base keys of solo mode."),
     "imds": Entry(RUNNING, "imds:imds", "Serve one role as instance credentials."),

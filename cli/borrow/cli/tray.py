@@ -1,4 +1,4 @@
-"""`borrow tray` and `borrow prompt`: the desktop's two processes, handed the daemon's client."""
+"""`borrow tray`: the icon's process, handed the daemon's client and what opens a prompt."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from borrow.cli import errors, say
-from borrow.cli.errors import WrongUse
-from borrow.protocol.errors import Unavailable
+from borrow.cli import say
 
 if TYPE_CHECKING:
     from borrow.cli.client import Control
@@ -56,46 +54,3 @@ def tray(*, stop: bool, at_login: bool | None) -> None:
         from borrow.tray.run import run
 
         run(client, prompt=PROMPT, start_daemon=lambda: start(home))
-
-
-@click.command()
-@click.argument("request", required=False, default="")
-@click.option("--ask", "role", is_flag=False, flag_value="", default=None, metavar="ROLE")
-@click.option("--extend", "grant", default="", metavar="GRANT", help="Ask for more time of it.")
-@click.option("--no-gui", is_flag=True, help="In this terminal.")
-def prompt(*, request: str, role: str | None, grant: str, no_gui: bool) -> int:
-    """Open the window that answers REQUEST, or with --ask the one that asks for a role.
-
-    Esc and closing mean "not now", exit code 130: nothing is decided.
-    """
-    if (role is None) == (not request):
-        raise WrongUse("one thing: a request to answer, or --ask", hint="borrow prompt r-…")
-    client = _client()
-    if no_gui or not _has_display():
-        return _in_terminal(request, role)
-    from borrow.tray.window import NotHere, answer, ask
-
-    try:
-        told = answer(client, request) if role is None else ask(client, role, grant=grant)
-    except NotHere as exc:
-        say.note(f"no window: {exc}")
-        return _in_terminal(request, role)
-    if not told:
-        return errors.INTERRUPTED
-    say.line(told)
-    return errors.OK
-
-
-def _has_display() -> bool:
-    return sys.platform != "linux" or bool(os.environ.get("DISPLAY"))
-
-
-def _in_terminal(request: str, role: str | None) -> int:
-    """The same questions, asked in the terminal."""
-    from borrow.cli.main import run
-
-    if not say.can_ask():
-        raise Unavailable("there is no display and no terminal", hint="borrow inbox")
-    if role is not None:
-        return run(["ask", role, "--wait"]) if role else run(["roles"])
-    return run(["approve", request])

@@ -1,7 +1,7 @@
-"""The window, in a process of its own: one request to answer, or one role to ask for.
+"""The window, in a process of its own: one question to answer, or one role to ask for.
 
-1. Nothing is pressed by mistake: *Approve* is dead for a second after the window came or got the
-   focus back, no button is the default, and Enter in a field goes to the next one.
+1. Nothing is pressed by mistake: a yes and a no are dead for a second after the window came, got
+   the focus back or was uncovered; no button is the default, and Enter in a field goes to the next.
 2. Esc and closing mean *not now*. A no is a button of its own, and needs nothing.
 3. It can be used with the keyboard alone: Tab, Space, and Alt with the underlined letter.
 4. A click here is consent and notice, not authentication: what has to be proved is typed.
@@ -9,363 +9,404 @@
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
 import time
+from functools import partial
+from tkinter import StringVar, TclError, Tk, ttk
 from typing import TYPE_CHECKING, Any, Final
 
 from borrow.protocol.durations import show_duration
 from borrow.protocol.errors import BorrowError
 from borrow.protocol.text import shown
 from borrow.tray import form as forms
+from borrow.tray.paint import Body, Paint, drawable
+from borrow.tray.prompt import LATER, Ended
 
 if TYPE_CHECKING:
-    import tkinter as tk
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-    from borrow.tray.ports import Daemon
+    from borrow.tray.looks import Looks
+    from borrow.tray.prompt import Answer, Question, Waiting
 
 ARM_AFTER: Final = 1000  # milliseconds
+SETTLE: Final = 150  # milliseconds that a window which resizes itself may seem covered
 LOOK_EVERY: Final = 2.0  # seconds between looks whether it was answered elsewhere
-STAY: Final = 2500  # milliseconds that "answered elsewhere" stands
-_LIGHT: Final = {"back": "#f5f6f8", "text": "#16181d", "faint": "#5b6472", "bad": "#b00020"}
-_DARK: Final = {"back": "#22252b", "text": "#f0f2f5", "faint": "#a5afbd", "bad": "#ff8a80"}
+STAY: Final = 2500  # milliseconds that the reason for an end stands
+LOOK_IN: Final = 80  # milliseconds between two looks at what the threads brought
+NAME: Final = "borrow-prompt"  # the window's class
 
 
 class NotHere(Exception):
     """No window can be opened; the text says why."""
 
 
-def answer(daemon: Daemon, request: str) -> str:
-    """What was decided, in words; "" if nothing was."""
-    path = f"/v1/decisions/{request}"
-    one = daemon.get(path)
-    form = forms.answering(one)
-
-    def say_yes(typed: Mapping[str, str], seconds: int) -> str:
-        daemon.post(path, forms.yes_body(form, one, typed, seconds))
-        return f"approved: {one.get('role')} ({request})"
-
-    def say_no(reason: str) -> str:
-        daemon.post(path, {"decision": "deny", "reason": reason})
-        return f"denied: {one.get('role')} ({request})"
-
-    def look() -> str:
-        state = str(daemon.get(path).get("state", "pending"))
-        return "" if state == "pending" else f"answered elsewhere: {shown(state, 20)}"
-
-    return Window(form, say_yes, say_no, look).run()
-
-
-def ask(daemon: Daemon, role: str, *, grant: str = "") -> str:
-    """Ask for `role`, or let the person choose one; what was asked, "" if nothing."""
-    entries = [each for each in daemon.get("/v1/roles").get("roles", []) if isinstance(each, dict)]
-    if not role:
-        role = Chooser([str(each.get("name")) for each in entries]).run()
-        if not role:
-            return ""
-    entry = next((each for each in entries if each.get("name") == role), {"name": role})
-    form = forms.asking(entry, extends=grant)
-
-    def say_yes(typed: Mapping[str, str], seconds: int) -> str:
-        body: dict[str, Any] = {"role": role, "wait": False}
-        body |= {name: value for name, value in typed.items() if value}
-        body |= {"seconds": seconds} if seconds else {}
-        body |= {"grant": grant} if grant else {}
-        stream = daemon.stream("/v1/extend" if grant else "/v1/ask", body)
-        told = next((each for each in stream.events(40.0) if each is not None), {})
-        if told.get("event") in ("waiting", "seen", "granted"):
-            return f"{'granted' if told['event'] == 'granted' else 'asked'}: {role}"
-        raise BorrowError(shown(str(told.get("message") or "it could not be asked"), 200))
-
-    return Window(form, say_yes, None, None).run()
-
-
-def open_root() -> tk.Tk:
+def open_root() -> Tk:
     try:
-        import tkinter
-    except ImportError as exc:
-        raise NotHere("this Python has no tkinter (apt install python3-tk)") from exc
-    try:
-        return tkinter.Tk(className="borrow-prompt")
-    except tkinter.TclError as exc:
+        root = Tk(className=NAME)
+    except TclError as exc:
         raise NotHere("the display cannot be opened") from exc
-
-
-def colours(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    theme = environ.get("BORROW_THEME") or environ.get("GTK_THEME") or ""
-    return _DARK if theme.lower().endswith("dark") else _LIGHT
+    root.withdraw()  # until it is whole
+    return root
 
 
 class Window:
-    """`say_yes` and `say_no` block and raise BorrowError; `look` says that it is over elsewhere."""
+    """Draws one question and runs until it ended. `clock` gives unix seconds."""
 
-    def __init__(
-        self,
-        form: forms.Form,
-        say_yes: Callable[[Mapping[str, str], int], str],
-        say_no: Callable[[str], str] | None,
-        look: Callable[[], str] | None,
-    ) -> None:
-        from tkinter import StringVar
-
-        self._form, self._say_yes, self._say_no, self._look = form, say_yes, say_no, look
+    def __init__(self, question: Question, looks: Looks, clock: Callable[[], float]) -> None:
+        self._question, self._form, self._clock = question, question.form, clock
         self._root = open_root()
-        self._root.title(form.title)
-        self._root.resizable(width=False, height=False)
-        self._colours = colours()
-        self._style()
-        self._told = ""
+        self._root.title(f"Borrow: {drawable(self._form.head)}")
+        self._paint = Paint(self._root, looks)
+        self._ended = LATER
+        self._error: BaseException | None = None
         self._armed = ""  # the timer's name
+        self._covering = ""  # the timer's name
+        self._covered = False
         self._busy = False
-        self._answers: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._typed = {field.name: StringVar(self._root) for field in form.fields}
+        self._over = False
+        self._waiting: Waiting | None = None
+        self._brought: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._typed = {field.name: StringVar(self._root) for field in self._form.fields}
         self._why_not = StringVar(self._root)
-        self._seconds = StringVar(self._root, str(form.durations[-1] if form.durations else 0))
-        self._message = StringVar(self._root, form.cannot)
-        self._left = StringVar(self._root)
+        self._seconds = StringVar(self._root, str(self._form.chosen))
         self._fields: dict[str, Any] = {}
         self._build()
         self._bind()
 
-    def run(self) -> str:
+    def run(self) -> Ended:
+        self._root.deiconify()
         self._tick()
-        self._pump()
-        if self._look is not None:
-            threading.Thread(target=self._watch, args=(self._look,), daemon=True).start()
+        self._take()
+        if self._question.look is not None:
+            self._thread(self._watch, self._question.look)
         self._root.mainloop()
-        return self._told
+        if self._error is not None:
+            raise self._error
+        return self._ended
 
     # -- how it looks --------------------------------------------------------------------------
 
-    def _style(self) -> None:
-        from tkinter import ttk
-
-        told, style = self._colours, ttk.Style(self._root)
-        style.theme_use("clam")
-        self._root.configure(background=told["back"])
-        style.configure(".", background=told["back"], foreground=told["text"])
-        style.configure("Faint.TLabel", foreground=told["faint"])
-        style.configure("Bad.TLabel", foreground=told["bad"])
-        style.configure("Head.TLabel", font=("TkDefaultFont", 13, "bold"))
-        style.configure("Claim.TLabelframe.Label", foreground=told["faint"])
-        style.configure("TEntry", fieldbackground=told["back"], foreground=told["text"])
-        for kind in ("TButton", "TRadiobutton"):
-            style.map(kind, background=[("active", told["back"])])
-
     def _build(self) -> None:
-        from tkinter import ttk
+        self._body = Body(self._paint)
+        self._build_body(self._body.inside)
+        self._foot = ttk.Frame(self._root, padding=self._paint.px(16))
+        self._foot.grid(row=1, column=0, columnspan=2, sticky="ew")
+        self._message = self._paint.label(self._foot, "", "Bad.TLabel")
+        self._buttons = ttk.Frame(self._foot)
+        self._build_buttons(self._buttons)
+        if self._form.cannot:
+            self._say(self._form.cannot, style="Warn.TLabel")
+        self._fit()
 
-        form = self._form
-        frame = ttk.Frame(self._root, padding=16)
-        frame.grid()
-        head = form.title.removeprefix("Borrow: ")
-        ttk.Label(frame, text=head, style="Head.TLabel", wraplength=520).grid(sticky="w")
-        self._pairs(ttk.Frame(frame), form.facts)
+    def _fit(self) -> None:
+        """What is above scrolls, what is below stays in sight."""
+        self._root.update_idletasks()
+        self._body.fit(self._paint.most_high - self._foot.winfo_reqheight())
+
+    def _build_body(self, box: Any) -> None:
+        form, paint, gap = self._form, self._paint, self._paint.px(9)
+        paint.label(box, form.head, "Head.TLabel").pack(anchor="w")
+        frame = ttk.Frame(box)
+        paint.pairs(frame, form.facts)
+        frame.pack(fill="x", pady=(gap, 0))
         if form.claims:
-            title = "What the asking device says (not verified)"
-            box = ttk.Labelframe(frame, text=title, style="Claim.TLabelframe", padding=6)
-            self._pairs(box, form.claims)
-        self._build_durations(ttk.Frame(frame))
-        self._build_fields(ttk.Frame(frame))
-        message = ttk.Label(frame, textvariable=self._message, style="Bad.TLabel", wraplength=520)
-        message.grid(sticky="w", pady=(6, 0))
-        self._build_buttons(ttk.Frame(frame))
-
-    def _pairs(self, box: Any, pairs: tuple[tuple[str, str], ...]) -> None:
-        from tkinter import ttk
-
-        box.grid(sticky="ew", pady=(8, 0))
-        for row, (label, value) in enumerate(pairs):
-            name = ttk.Label(box, text=label, style="Faint.TLabel", width=14)
-            name.grid(row=row, column=0, sticky="nw")
-            ttk.Label(box, text=value, wraplength=400).grid(row=row, column=1, sticky="w")
+            style = "Warn.TLabelframe"
+            told = ttk.Labelframe(box, text=forms.CLAIMED, style=style, padding=paint.px(6))
+            paint.pairs(told, form.claims)
+            told.pack(fill="x", pady=(gap, 0))
+        if form.durations and not form.cannot:
+            self._build_durations(ttk.Frame(box))
+        for field in () if form.cannot else form.fields:
+            self._fields[field.name] = self._build_field(box, field)
+        if self._question.say_no is not None:
+            self._entry(box, "Why not (only for a no)", self._why_not)
 
     def _build_durations(self, box: Any) -> None:
-        from tkinter import ttk
+        box.pack(anchor="w", pady=(self._paint.px(9), 0))
+        ttk.Label(box, text="Lend it for").pack(side="left", padx=(0, self._paint.px(10)))
+        for seconds in self._form.durations:
+            name, value = show_duration(seconds), str(seconds)
+            button = ttk.Radiobutton(box, text=name, value=value, variable=self._seconds)
+            button.bind("<FocusIn>", self._reveal)
+            button.pack(side="left", padx=(0, self._paint.px(10)))
 
-        if not self._form.durations or self._form.cannot:
-            return
-        box.grid(sticky="w", pady=(10, 0))
-        ttk.Label(box, text="for", style="Faint.TLabel", width=14).grid(row=0, column=0)
-        for place, seconds in enumerate(self._form.durations):
-            name = show_duration(seconds)
-            ttk.Radiobutton(box, text=name, value=str(seconds), variable=self._seconds).grid(
-                row=0, column=place + 1, padx=(0, 8)
-            )
+    def _build_field(self, box: Any, field: forms.Field) -> Any:
+        label = field.label + (f" ({field.rule})" if field.rule else "")
+        entry = self._entry(box, label, self._typed[field.name], field.recent)
+        entry.configure(**({"show": "•"} if field.secret else {}))
+        if field.digits:
+            entry.configure(width=field.digits + 4)
+            entry.pack_configure(fill="none")
+        return entry
 
-    def _build_fields(self, box: Any) -> None:
-        from tkinter import ttk
-
-        box.grid(sticky="w", pady=(8, 0))
-        shown_fields = () if self._form.cannot else self._form.fields
-        for row, field in enumerate(shown_fields):
-            entry = self._entry(box, row, field.label, self._typed[field.name])
-            entry.configure(show="•" if field.secret else "")
-            self._fields[field.name] = entry
-        if self._say_no is not None:
-            self._entry(box, len(shown_fields), "Why not (if you deny)", self._why_not)
-        for child in box.winfo_children():
-            if isinstance(child, ttk.Entry):
-                child.bind("<Return>", lambda event: _next(event.widget))
-
-    def _entry(self, box: Any, row: int, label: str, variable: Any) -> Any:
-        from tkinter import ttk
-
-        ttk.Label(box, text=label).grid(row=row, column=0, sticky="w", padx=(0, 10))
-        entry = ttk.Entry(box, width=34, textvariable=variable)
-        entry.grid(row=row, column=1, sticky="w", pady=2)
+    def _entry(self, box: Any, label: str, variable: Any, recent: tuple[str, ...] = ()) -> Any:
+        self._paint.label(box, label, "Faint.TLabel").pack(anchor="w", pady=(self._paint.px(7), 0))
+        entry: Any = (
+            ttk.Combobox(box, textvariable=variable, values=[drawable(each) for each in recent])
+            if recent
+            else ttk.Entry(box, textvariable=variable)
+        )
+        entry.configure(width=10)  # it fills the row; its own wish must not widen the window
+        entry.pack(anchor="w", fill="x")
+        entry.bind("<Return>", _next)
+        entry.bind("<Control-a>", _all)  # Tk's own goes to the start of the line
+        entry.bind("<FocusIn>", self._reveal)
         return entry
 
     def _build_buttons(self, box: Any) -> None:
-        from tkinter import ttk
+        form, gap = self._form, self._paint.px(8)
+        self._left = ttk.Label(box, style="Faint.TLabel")
+        self._no = ttk.Button(box, text=form.no, underline=0, command=self._deny)
+        self._later = ttk.Button(box, text="Not now", underline=0, command=self._close)
+        self._yes = ttk.Button(
+            box, text=form.yes, underline=0, command=self._approve, style="Yes.TButton"
+        )
+        shown_ones = [*([self._no] if form.no else []), self._later, self._yes]
+        box.pack(fill="x")
+        row = sum(each.winfo_reqwidth() + gap for each in shown_ones)
+        stacked = row > self._paint.width  # large text on a small screen
+        above = stacked or row + self._paint.base.measure("00:00 left") > self._paint.width
+        self._left.pack(side="top" if above else "left", anchor="w")
+        for button in shown_ones if stacked else reversed(shown_ones):
+            if stacked:
+                button.pack(fill="x", pady=(gap // 2, 0))
+            else:
+                button.pack(side="right", padx=(gap, 0))
+        self._rest()
 
-        box.grid(sticky="ew", pady=(12, 0))
-        ttk.Label(box, textvariable=self._left, style="Faint.TLabel").pack(side="left")
-        self._yes = ttk.Button(box, text=self._form.yes, underline=0, command=self._approve)
-        later = ttk.Button(box, text="Not now", underline=0, command=self._close)
-        if self._form.no:
-            no = ttk.Button(box, text=self._form.no, underline=0, command=self._deny)
-            no.pack(side="left", padx=(24, 6))
-        later.pack(side="left", padx=6)
-        self._yes.pack(side="left", padx=6)
-        self._yes.state(["disabled"])
+    def _reveal(self, event: Any) -> None:
+        self._body.reveal(event.widget)
+
+    def _rest(self) -> None:
+        for button in (self._yes, self._no):
+            button.state(["disabled"])
+
+    def _say(self, text: str, style: str = "Bad.TLabel") -> None:
+        self._message.configure(text=drawable(text), style=style)
+        if text:
+            self._message.pack(anchor="w", before=self._buttons, pady=(0, self._paint.px(8)))
+        else:
+            self._message.pack_forget()
+        self._fit()
 
     # -- what it does --------------------------------------------------------------------------
 
     def _bind(self) -> None:
         root = self._root
+        root.report_callback_exception = self._broke
         root.bind("<Escape>", lambda event: self._close())
         root.protocol("WM_DELETE_WINDOW", self._close)
-        root.bind("<FocusIn>", lambda event: self._arm() if event.widget is root else None)
-        root.bind("<Map>", lambda event: self._arm() if event.widget is root else None)
-        root.bind("<Alt-a>", lambda event: self._yes.invoke())
+        for event in ("<FocusIn>", "<Map>"):
+            root.bind(event, lambda event: self._arm() if event.widget is root else None)
+        root.bind("<Visibility>", self._seen)
+        for key, button in ((self._form.yes, self._yes), (self._form.no, self._no)):
+            if key:
+                root.bind(f"<Alt-{key[0].lower()}>", partial(_press, button))
         root.bind("<Alt-n>", lambda event: self._close())
-        if self._form.no:
-            root.bind("<Alt-d>", lambda event: self._deny())
-        first = next(iter(self._fields.values()), None)
-        if first is not None:
-            root.after(50, first.focus_set)
-        for button in ("<Return>", "<KP_Enter>"):
-            self._root.bind_class("TButton", button, lambda event: event.widget.invoke())
+        for key in ("<Return>", "<KP_Enter>"):
+            root.bind_class("TButton", key, _enter)
+            root.bind_class("TRadiobutton", key, _next)
+        root.after_idle(self._focus_first)
+
+    def _focus_first(self) -> None:
+        """The first field, if it is in sight: who and what is seen before anything is typed."""
+        first = next(iter(self._fields.values()), self._root)
+        self._root.update_idletasks()
+        (first if first is self._root or self._body.shows(first) else self._root).focus_set()
+
+    def _broke(self, kind: type[BaseException], error: BaseException, trace: object) -> None:
+        """An error of ours, or Ctrl-C: no window stays that would do half of what it says."""
+        self._error = error
+        self._root.destroy()
 
     def _arm(self) -> None:
-        """A click or key that was meant for another window approves nothing."""
-        if self._form.cannot:
+        """A click or key that was meant for another window decides nothing."""
+        if self._busy or self._over:
             return
-        self._yes.state(["disabled"])
+        self._rest()
         if self._armed:
             self._root.after_cancel(self._armed)
-        self._armed = self._root.after(ARM_AFTER, lambda: self._yes.state(["!disabled"]))
+        self._armed = self._root.after(ARM_AFTER, self._wake)
+
+    def _seen(self, event: Any) -> None:
+        """Something lay on it, and went away under the finger that was to press it."""
+        if event.widget is not self._root:
+            return
+        if str(event.state) != "VisibilityUnobscured":
+            self._covering = self._covering or self._root.after(SETTLE, self._cover)
+            return
+        if self._covering:
+            self._root.after_cancel(self._covering)
+            self._covering = ""
+        if self._covered:
+            self._covered = False
+            self._arm()
+
+    def _cover(self) -> None:
+        self._covering, self._covered = "", True
+
+    def _wake(self) -> None:
+        if self._busy or self._over:
+            return
+        self._no.state(["!disabled"])
+        if not self._form.cannot:
+            self._yes.state(["!disabled"])
 
     def _approve(self) -> None:
         typed = {name: variable.get() for name, variable in self._typed.items()}
         field, wrong = forms.problem(self._form, typed)
         if wrong:
-            self._message.set(wrong)
+            self._say(wrong)
             self._fields[field].focus_set()
             return
-        self._work(lambda: self._say_yes(typed, int(self._seconds.get() or 0)))
+        seconds = int(self._seconds.get() or 0)
+        self._work(lambda: self._question.say_yes(typed, seconds))
 
     def _deny(self) -> None:
-        say_no, reason = self._say_no, self._why_not.get().strip()
+        say_no, reason = self._question.say_no, self._why_not.get().strip()
         if say_no is not None:
             self._work(lambda: say_no(reason))
 
-    def _work(self, call: Callable[[], str]) -> None:
-        """In a thread; its outcome comes back through the queue, because Tk has one thread."""
-        if self._busy:
+    def _work(self, call: Callable[[], Answer]) -> None:
+        """In a thread; what comes of it is taken up here, because Tk has one thread."""
+        if self._busy or self._over:
             return
         self._busy = True
-        self._message.set("…")
+        self._rest()
+        self._say("one moment …", style="Faint.TLabel")
 
         def work() -> None:
             try:
-                told = call()
+                answer = call()
             except BorrowError as exc:
-                text = exc.message + (f" ({exc.hint})" if exc.hint else "")
-                self._answers.put(lambda: self._failed(shown(text, 300)))
+                self._brought.put(partial(self._failed, exc))
             else:
-                self._answers.put(lambda: self._finish(told))
+                self._brought.put(partial(self._done, answer))
 
-        threading.Thread(target=work, daemon=True).start()
+        self._thread(work)
 
-    def _failed(self, why: str) -> None:
+    def _failed(self, error: BorrowError) -> None:
         self._busy = False
-        self._message.set(why)
+        self._say(wording(error))
+        self._wake()
+        name = forms.faulty(self._form, error.state)
+        if name:
+            self._typed[name].set("")
+            self._fields[name].focus_set()
 
-    def _finish(self, told: str) -> None:
-        self._told = told
-        self._close()
+    def _done(self, answer: Answer) -> None:
+        self._busy = False
+        if answer.waiting is None:
+            self._ended = Ended("said", answer.told)
+            self._root.destroy()
+        else:
+            self._wait(answer.waiting)
 
     def _close(self) -> None:
+        if self._busy:
+            return  # it is on its way, so "not now" would be untrue
         self._root.destroy()
 
     def _watch(self, look: Callable[[], str]) -> None:
-        while True:
+        why = ""
+        while not why:
             time.sleep(LOOK_EVERY)
             try:
-                over = look()
-            except BorrowError:
-                continue
-            if over:
-                break
-        self._answers.put(lambda: self._over(over))
+                why = look()
+            except BorrowError as exc:
+                why = wording(exc) if exc.state == "not_found" else ""
+        self._brought.put(lambda: self._end(Ended("elsewhere", why)))
 
-    def _over(self, why: str) -> None:
-        if not self._busy:
-            self._message.set(why)
-            self._yes.state(["disabled"])
-            self._root.after(STAY, self._close)
-
-    def _pump(self) -> None:
-        while not self._answers.empty():
-            self._answers.get()()
-            if self._told:
-                return
-        self._root.after(50, self._pump)
-
-    def _tick(self) -> None:
-        if not self._form.expires_at:
+    def _end(self, ended: Ended) -> None:
+        """It is over, and not by us; what stands there in red stays."""
+        if self._busy or self._over:
             return
-        left = self._form.expires_at - time.time()  # noqa: TID251  the edge: for eyes only
-        if left <= 0:
-            self._over("nobody answered in time")
-            return
-        self._left.set(f"{int(left) // 60}:{int(left) % 60:02d} left")
-        self._root.after(1000, self._tick)
-
-
-class Chooser:
-    """A list of roles; typing finds, Enter takes."""
-
-    def __init__(self, roles: list[str]) -> None:
-        import tkinter
-
-        self._root = open_root()
-        self._root.title("Borrow: which role?")
-        self._told = ""
-        self._list = tkinter.Listbox(self._root, width=40, height=min(16, max(3, len(roles))))
-        for role in roles:
-            self._list.insert("end", shown(role, 64))
-        self._roles = roles
-        self._list.pack(padx=12, pady=12)
-        self._list.focus_set()
-        self._list.activate(0)
-        self._root.bind("<Escape>", lambda event: self._root.destroy())
-        self._list.bind("<Return>", lambda event: self._take())
-        self._list.bind("<Double-Button-1>", lambda event: self._take())
+        self._over, self._ended = True, ended
+        self._rest()
+        before = str(self._message.cget("text"))
+        self._say(f"{before}\n{ended.told}" if before and not self._form.cannot else ended.told)
+        self._root.after(STAY, self._root.destroy)
 
     def _take(self) -> None:
-        self._told = self._roles[int(self._list.index("active"))] if self._roles else ""
-        self._root.destroy()
+        while not self._brought.empty():
+            self._brought.get()()
+            if not self._lives():
+                return
+        self._root.after(LOOK_IN, self._take)
 
-    def run(self) -> str:
-        self._root.mainloop()
-        return self._told
+    def _lives(self) -> bool:
+        try:
+            return bool(self._root.winfo_exists())
+        except TclError:
+            return False
+
+    def _tick(self) -> None:
+        if self._waiting is None and forms.ended(self._form, self._clock()):
+            self._end(Ended("late", forms.over("expired")))
+            return
+        self._left.configure(text=forms.time_left(self._form, self._clock()))
+        self._root.after(1000, self._tick)
+
+    def _thread(self, run: Callable[..., None], *given: Any) -> None:
+        threading.Thread(target=run, args=given, daemon=True).start()
+
+    # -- one's own question, asked -------------------------------------------------------------
+
+    def _wait(self, waiting: Waiting) -> None:
+        """It was asked: the number has to stand where it was asked, until it is answered."""
+        self._waiting = waiting
+        self._ended = Ended("said", f"asked: {waiting.head.removeprefix('Asked for ')}")
+        self._yes.pack_forget()
+        self._later.configure(text="Close", underline=0)
+        self._root.bind("<Alt-c>", lambda event: self._close())
+        self._told()
+        self._thread(self._follow, waiting)
+
+    def _follow(self, waiting: Waiting) -> None:
+        try:
+            for told in waiting.told():
+                self._brought.put(partial(self._answered, told) if told else self._told)
+        except BorrowError as exc:
+            self._brought.put(partial(self._end, Ended("refused", wording(exc))))
+
+    def _told(self) -> None:
+        waiting, inside = self._waiting, self._body.inside
+        if waiting is None:
+            return
+        for child in inside.winfo_children():
+            child.destroy()
+        self._root.title(f"Borrow: {drawable(waiting.head)}")
+        self._paint.label(inside, waiting.head, "Head.TLabel").pack(anchor="w")
+        if waiting.number:
+            self._paint.label(inside, waiting.number, "Huge.TLabel").pack(pady=self._paint.px(8))
+        for line in waiting.lines:
+            self._paint.label(inside, line).pack(anchor="w", pady=(self._paint.px(4), 0))
+        self._say("")
+
+    def _answered(self, told: str) -> None:
+        self._over, self._ended = True, Ended("said", told)
+        self._say(told, style="TLabel")
+        self._root.after(STAY, self._root.destroy)
 
 
-def _next(widget: Any) -> str:
-    widget.tk_focusNext().focus_set()
+def wording(error: BorrowError) -> str:
+    return shown(error.message + (f" ({error.hint})" if error.hint else ""), 300)
+
+
+def _press(button: ttk.Button, event: object) -> None:
+    button.invoke()
+
+
+def _enter(event: Any) -> None:
+    event.widget.invoke()
+
+
+def _all(event: Any) -> str:
+    event.widget.selection_range(0, "end")
+    return "break"
+
+
+def _next(event: Any) -> str:
+    event.widget.tk_focusNext().focus_set()
     return "break"
