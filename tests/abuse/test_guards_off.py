@@ -152,8 +152,8 @@ GUARDS = (
         "may_share=not group.is_apart", "may_share=True",
         DAEMON + "test_an_agent_of_the_same_session_makes_its_own_request"),
     Off("an elevation is its session's", "broker.py",
-        "if grant.role != facts.base and group.same_session(grant.group)",
-        "if grant.role != facts.base",
+        "if grant.lifts and grant.role != facts.base and group.same_session(grant.group)",
+        "if grant.lifts and grant.role != facts.base",
         DAEMON + "test_another_sessions_elevation_lifts_nobody_here"),
     # -- asking ------------------------------------------------------------------------------------
     Off("denial memory", "denials.py",
