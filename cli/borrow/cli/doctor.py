@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from borrow.cli.home import Home
 
-_PRIVATE = ("*.json", "*.sealed", "*.db", "*.lock", "daemon.log", "daemon.err")
+_PRIVATE = ("*.json", "*.sealed", "*.db", "*.lock", "daemon.log", "*.err")
 WITHIN = 10.0  # seconds for the approver's answer
 
 
@@ -93,11 +93,19 @@ def _findings() -> Iterator[Finding]:
     yield from _aws(status or {}, config)
     yield from presence(os.environ)
     if home is not None and config:
+        yield _icon(home)
         yield from _keyring(home, config)
         yield from checks.daemon(status, why)
         yield from _port(status, config)
         if status is not None or not config.get("approver_socket"):  # solo: the same process
             yield from _approver(config)
+
+
+def _icon(home: Home) -> Finding:
+    from borrow.cli import traying
+    from borrow.cli.desktop import icon
+
+    return icon(traying.running(home), traying.why_not(os.environ))
 
 
 def _files(home: Home) -> Iterator[Finding]:
