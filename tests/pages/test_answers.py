@@ -262,10 +262,15 @@ async def test_what_the_device_claims_stands_in_its_own_block(ann: Client, bea: 
     assert "sensitive" in facts
 
 
-async def test_a53_a_request_that_was_denied_before_says_so(ann: Client, bea: Visitor) -> None:
+async def test_a53_a_request_that_was_denied_before_says_so(
+    ann: Client, bea: Visitor, clock: Clock
+) -> None:
     await bea.deny(await asked(ann))
+    clock.advance(1)
     again = await asked(ann, reason="please, it is urgent now")
-    assert "Denied 1 time before" in (await bea.get(f"/r/{again}")).text
+    text = (await bea.get(f"/r/{again}")).text
+    assert "Denied 1 time before" in text
+    assert "Denied by you." in text.partition("Last time")[2]
 
 
 async def test_a52_asking_on_and_on_leaves_one_request_in_the_inbox(
