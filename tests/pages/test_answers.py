@@ -12,7 +12,7 @@ from borrow.approver import tickets
 from borrow.approver.desk import DESK
 from borrow.protocol.strict import b64url, from_b64url
 from borrow_fakes.authenticator import BE, BS, UP
-from borrow_fakes.front_desk import BEA
+from borrow_fakes.front_desk import ANN, BEA
 from borrow_fakes.team_policy import PHONE
 
 if TYPE_CHECKING:
@@ -225,7 +225,7 @@ async def test_a51_what_changes_anything_cannot_be_got(
 
 
 async def test_a49_hostile_text_is_inert_and_visible_on_every_page(
-    desk: FrontDesk, ann: Client, bea: Visitor, own: Visitor, cat: Visitor
+    desk: FrontDesk, bea: Visitor, own: Visitor, cat: Visitor
 ) -> None:
     process = dict.fromkeys(("exe", "argv", "cwd", "git_branch", "container"), HOSTILE)
     context = {
@@ -237,6 +237,8 @@ async def test_a49_hostile_text_is_inert_and_visible_on_every_page(
         "process": process | {"parents": [HOSTILE, {"name": HOSTILE}]},
         "where": {"branch": HOSTILE, "repo": HOSTILE, HOSTILE: HOSTILE},
     }
+    ann = await desk.join(ANN, HOSTILE[:250])
+    await ann.borrow("dev-read")
     request = await asked(ann, reason=HOSTILE, context=context)
     pages = [await who.get(path) for who in (bea, own, cat) for path in ("/", f"/r/{request}")]
     await bea.deny(request, HOSTILE)
