@@ -18,7 +18,8 @@ BEHIND_IT = (
     *("a68", "a69", "a70", "a71", "a72", "a74", "a76", "a78", "a80", "a81", "a83", "a84"),
 )
 DESKTOP = ("a48", "a54", "a55")  # A48 in the prompt; chat is not yet there
-# Not yet there, because what they attack is not yet there: A49 and A50 (pages), A60 (passkeys), A77 (project files), A82 (PostgreSQL), A85 (macOS, Windows).
+# Not yet there, because what they attack is not yet there: A49 and A50 (pages), A60 (passkeys),
+# A77 (project files), A82 (PostgreSQL), A85 (macOS, Windows).
 
 
 def ids_with_a_test() -> set[str]:

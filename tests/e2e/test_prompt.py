@@ -40,6 +40,7 @@ def test_a_waiting_boto3_call_goes_through_on_a_yes_by_keyboard(desk: Desk, solo
     assert (code, out) == (0, "got 5 bytes\n"), err
 
 
+@pytest.mark.slow
 def test_a_no_in_the_window_reaches_the_call_with_its_reason(desk: Desk, solo: Home) -> None:
     child = solo.spawn(*BOTO3, env=solo.bearer("short"))
     request = solo.pending("short")["request"]
