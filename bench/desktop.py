@@ -49,8 +49,10 @@ def _from_ask_to_window(seat: Seat) -> None:
     begun = time.perf_counter()
     wait_for(seat.questions, why="the notification")
     told = time.perf_counter() - begun
-    seat.press(REVIEW)
+    _, _, right, bottom = seat.questions()[-1]
+    seat.desk.tool("xdotool", "mousemove", str(right - REVIEW), str(bottom - 30), "sleep", "0.3")
     begun = time.perf_counter()
+    seat.desk.tool("xdotool", "click", "1")
     wait_for(lambda: seat.desk.has_window("Borrow:"), why="the window")
     opened = time.perf_counter() - begun
     seat.home.borrow("deny", asked, "-y")

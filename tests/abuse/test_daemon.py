@@ -41,6 +41,7 @@ async def test_a18_a_pipelined_flood_is_cut_and_starves_nobody() -> None:
     """10,000 requests in one breath: 429 past the rate, and other programs get their answers."""
     async with workstation(limits=Limits(per_second=300)) as machine:
         bearer = await granted(machine)
+        await machine.raw(machine.head("prod-admin", bearer, "Connection: close"))  # aiohttp comes
         one = machine.head("prod-admin", bearer, BOTO)
         reader, writer = await asyncio.open_connection("127.0.0.1", machine.port)
         slowest, now = 0.0, asyncio.get_running_loop().time

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 import socket
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +14,8 @@ from borrow.cli import traying
 from borrow.cli.desktop import Seen, icon, judge
 from borrow.cli.home import Home, open_home
 from borrow.protocol.errors import Misconfigured
+from borrow_fakes.lab import BORROW, finish
+from borrow_fakes.notifyd import Peer, session_bus
 from borrow_fakes.solo_mode import refused_with
 
 if TYPE_CHECKING:
@@ -102,3 +107,48 @@ def test_without_a_session_bus_the_tray_says_so_and_ends(solo: Lab, address: str
     assert error == "there is no D-Bus session"
     assert "borrow inbox" in hint
     assert traying.running(open_home(solo.env)) == 0
+
+
+@pytest.mark.parametrize("folder", ["s", "a folder", 'odd"$(id)`%f\\'])
+def test_at_login_the_desktop_starts_exactly_our_command(tmp_path: Path, folder: str) -> None:
+    """Read back by the rules of the desktop entry specification, as a desktop does."""
+    places = {"XDG_CONFIG_HOME": str(tmp_path), "BORROW_STATE_DIR": str(tmp_path / folder)}
+    path = traying.at_login(places, on=True)
+    assert path == tmp_path / "autostart/borrow-tray.desktop"
+    (line,) = (text for text in path.read_text().splitlines() if text.startswith("Exec="))
+    assert words_of(line.removeprefix("Exec=")) == [
+        "env",
+        f"BORROW_STATE_DIR={tmp_path / folder}",
+        *(sys.executable, "-P", "-m", "borrow.cli.main", "tray"),
+    ]
+    traying.at_login(places, on=False)
+    assert not path.exists()
+    traying.at_login(places, on=False)
+
+
+def words_of(value: str) -> list[str]:
+    """A string value's escapes first, then the quoting of Exec, then its field codes."""
+    text = re.sub(r"\\(.)", lambda found: {"s": " "}.get(found[1], found[1]), value)
+    quoted = re.findall(r'"((?:[^"\\]|\\.)*)"', text)
+    assert " ".join(f'"{each}"' for each in quoted) == text
+    return [re.sub(r"\\(.)", r"\1", each).replace("%%", "%") for each in quoted]
+
+
+def test_a_path_that_no_file_can_hold_is_refused(tmp_path: Path) -> None:
+    places = {"XDG_CONFIG_HOME": str(tmp_path), "BORROW_STATE_DIR": "/s\nHidden=true"}
+    with pytest.raises(Misconfigured, match="autostart"):
+        traying.at_login(places, on=True)
+    assert not (tmp_path / "autostart/borrow-tray.desktop").exists()
+
+
+async def test_with_no_panel_the_tray_waits_for_one_and_ends_with_the_session(solo: Lab) -> None:
+    async with session_bus() as address:
+        child = solo.spawn(BORROW, "tray", env={"DBUS_SESSION_BUS_ADDRESS": address})
+        panel = await Peer.at(address)
+        async with asyncio.timeout(20):
+            while not await panel.owns(f"org.kde.StatusNotifierItem-{child.pid}-1"):
+                assert child.poll() is None, child.communicate()
+                await asyncio.sleep(0.05)
+        panel.bus.disconnect()
+    code, out, err = finish(child)
+    assert (code, out, err) == (0, "", "")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -199,7 +200,7 @@ def test_nothing_is_shown_on_a_locked_screen_until_it_is_unlocked(seat: Seat) ->
 def test_the_icon_says_that_the_daemon_is_gone_and_starts_it_again(
     seat: Seat, tmp_path: Path
 ) -> None:
-    seat.home.kill_daemon()
+    seat.home.borrow("daemon", "stop")
     wait_for(lambda: "does not run" in seat.title(), why="the icon to say so")
     keep(seat.desk.shot(), "away", tmp_path)
     seat.click_icon()
@@ -245,8 +246,9 @@ def test_the_tray_starts_with_the_daemon_and_is_nobodys_child(seat: Seat) -> Non
 
     started = wait_for(pid, why="the tray")
     assert "CLAUDECODE" not in Path(f"/proc/{started}/environ").read_text()
-    parent = Path(f"/proc/{started}/stat").read_text().rpartition(")")[2].split()[1]
-    assert "borrow" not in Path(f"/proc/{parent}/cmdline").read_text()
+    parent, _, session = Path(f"/proc/{started}/stat").read_text().rpartition(")")[2].split()[1:4]
+    assert session != str(os.getsid(0))
+    assert parent != session  # the shell that started it is gone, and nobody's child is adopted
     seat.home.borrow("tray", "--stop")
     seat.start_tray()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,10 @@ def _client() -> Control:
 
 @click.command()
 @click.option("--stop", is_flag=True, help="End the one that runs.")
-def tray(*, stop: bool) -> None:
+@click.option(
+    "--at-login/--not-at-login", default=None, help="Have the desktop start it at each login."
+)
+def tray(*, stop: bool, at_login: bool | None) -> None:
     """Show the icon: what you hold, what you asked for, what waits for you.
 
     Runs until it is quit from its menu, `--stop` ends it, or the desktop session ends. It starts
@@ -35,6 +39,10 @@ def tray(*, stop: bool) -> None:
     from borrow.cli.launch import start
 
     home = open_home()
+    if at_login is not None:
+        path = traying.at_login(os.environ, on=at_login)
+        say.line(f"{path} starts it at each login" if at_login else f"{path} is gone")
+        return
     if stop:
         say.line("the tray has ended" if traying.stop(home) else "no tray runs")
         return

@@ -27,6 +27,7 @@ LAST_WORDS: Final = "tray.err"
 LIBRARIES: Final = ("pystray", "PIL", "dbus_fast")
 INSTALL: Final = "pip install 'borrow[tray]'"
 _PLAIN: Final = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # a link or a pipe is no file of ours
+AUTOSTART: Final = "borrow-tray.desktop"
 STOP_WITHIN: Final = 5.0  # seconds
 
 
@@ -115,6 +116,43 @@ def stop(home: Home) -> bool:
             raise Unavailable("the tray did not end", hint=f"kill -9 {pid}", state="tray")
         time.sleep(0.02)
     return True
+
+
+def at_login(environment: Mapping[str, str], *, on: bool) -> Path:
+    """Have the desktop start it at each login, or no more: its XDG autostart file, written whole.
+
+    For people who are asked more often than they ask: the daemon that hears of it starts with it.
+    """
+    base = environment.get("XDG_CONFIG_HOME") or ""
+    folder = Path(base) if base.startswith("/") else Path.home() / ".config"
+    path = folder / "autostart" / AUTOSTART
+    try:
+        if on:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.write_text(_entry(environment), encoding="utf-8")
+        else:
+            path.unlink(missing_ok=True)
+    except OSError as exc:
+        raise Misconfigured(
+            f"cannot write {path}: {(exc.strerror or 'failed').lower()}",
+            hint="make it yours, or start `borrow tray` by your desktop's own settings",
+        ) from exc
+    return path
+
+
+def _entry(environment: Mapping[str, str]) -> str:
+    import sys
+
+    words = [sys.executable, "-P", "-m", "borrow.cli.main", "tray"]
+    if state := environment.get("BORROW_STATE_DIR"):
+        words = ["env", f"BORROW_STATE_DIR={state}", *words]
+    # https://specifications.freedesktop.org/desktop-entry-spec/latest/exec-variables.html: one
+    # percent sign begins a field code, and these have to be escaped within double quotes.
+    marks = str.maketrans({mark: f"\\\\{mark}" for mark in '"`$'} | {"\\": "\\" * 4, "%": "%%"})
+    if any(not word.isprintable() for word in words):
+        raise Misconfigured("a path of borrow has characters that an autostart file cannot hold")
+    line = " ".join(f'"{word.translate(marks)}"' for word in words)
+    return f"[Desktop Entry]\nType=Application\nName=Borrow\nExec={line}\nTerminal=false\n"
 
 
 def start_beside(home: Home, environment: Mapping[str, str]) -> bool:

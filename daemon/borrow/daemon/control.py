@@ -238,7 +238,7 @@ def ask_of(flight: Flight, parts: Parts) -> dict[str, Any]:
         "factors": list(flight.facts.factors),
         "seen": flight.seen,
         "trouble": flight.trouble,
-        "waiters": flight.waiters,
+        "waiters": flight.calls,
         "caller": flight.context.get("process", {}),
     }
 

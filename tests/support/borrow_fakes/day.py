@@ -60,6 +60,7 @@ class Counts:
     commands: int
     keys: int
     keys_for_borrow: int
+    answer_keys: int
     elevations: int
     extensions: int
     noes: int
@@ -71,8 +72,8 @@ class Counts:
             "commands": str(self.commands),
             "elevations": f"{self.elevations} (and {self.extensions} extension, {self.noes} no)",
             "keystrokes": str(self.keys),
-            "of them for borrow": f"{self.keys_for_borrow}"
-            f" ({100 * self.keys_for_borrow // self.keys} %)",
+            "to borrow": str(self.keys_for_borrow),
+            "and to answer": str(self.answer_keys),
             "typed twice": str(len(self.typed_twice)),
             "broken jobs": str(len(self.broken_jobs)),
         }
@@ -111,7 +112,8 @@ class Day:
         return Counts(
             commands=len(self.lines),
             keys=sum(line.keys for line in self.lines) + self.control_keys + self.answer_keys,
-            keys_for_borrow=own + self.answer_keys,
+            keys_for_borrow=own,
+            answer_keys=self.answer_keys,
             elevations=self.elevations,
             extensions=self.extensions,
             noes=self.noes,

@@ -53,10 +53,14 @@ class Peer:
         self.bus.add_message_handler(self._answer)
         await self.call("RequestName", "su", NAME, 4)
 
-    async def call(self, member: str, signature: str, *body: Any) -> None:
+    async def call(self, member: str, signature: str, *body: Any) -> list[Any]:
         path = "/org/freedesktop/DBus"
         message = Message(_DBUS, path, _DBUS, member, signature=signature, body=[*body])
-        await self.bus.call(message)
+        answer = await self.bus.call(message)
+        return list(answer.body)
+
+    async def owns(self, name: str) -> bool:
+        return await self.call("NameHasOwner", "s", name) == [True]
 
     async def signal(self, member: str, signature: str, *body: Any) -> None:
         await self.bus.send(Message.new_signal(PATH, NAME, member, signature, [*body]))
