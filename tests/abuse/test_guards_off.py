@@ -155,6 +155,10 @@ GUARDS = (
         "if grant.lifts and grant.role != facts.base and group.same_session(grant.group)",
         "if grant.lifts and grant.role != facts.base",
         DAEMON + "test_another_sessions_elevation_lifts_nobody_here"),
+    Off("an elevation is chosen", "broker.py",
+        "if grant.lifts and grant.role != facts.base", "if grant.role != facts.base",
+        "daemon/test_broker.py::"
+        "test_what_one_command_runs_with_lifts_nobody_until_their_person_chooses_it"),
     # -- asking ------------------------------------------------------------------------------------
     Off("denial memory", "denials.py",
         "if denied is None or now.since(denied.at) >= denied.lasts:", "if True:",
