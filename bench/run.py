@@ -27,6 +27,7 @@ from holding import held
 from machine import request, rss_kib, solo, wakeups
 from measure import line, paired, percentile, seconds_of
 from paging import pages
+from prompting import prompt_visible
 
 if TYPE_CHECKING:
     from borrow_fakes.lab import Home
@@ -200,6 +201,7 @@ def main() -> None:
     pages()
     if has_desk():
         tray()
+        prompt_visible()
     else:
         print("no X, panel or notifications here: the tray was not measured")
 
