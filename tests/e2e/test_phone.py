@@ -62,7 +62,7 @@ async def test_in_mode_self_the_number_of_the_workstation_and_a_passkey_let_the_
         await own.approve()
         code, out, err = finish(child)
         assert (code, "got 5 bytes" in out) == (0, True), err
-        await expect(own.page.get_by_text("Approved by you")).to_be_visible()
+        await expect(own.page.get_by_role("status")).to_contain_text("Approved by you")
         await own.page.goto(f"{server.pages}/mine")
         await expect(own.page.locator("li.card h2").first).to_contain_text("phone")
 
