@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable  # noqa: TC003  dataclasses read annotations
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping  # noqa: TC003  dataclasses read annotations
+from dataclasses import dataclass, field
 from pathlib import Path  # noqa: TC003  dataclasses read annotations
 from urllib.parse import urlsplit
 
+from borrow.approver.channels.ways import Ways  # noqa: TC001  dataclasses read annotations
 from borrow.protocol.errors import Misconfigured
 from borrow.protocol.oauth import LONG_POLL
 
@@ -31,6 +32,15 @@ class ApproverSettings:
     issuer: str
     db: Path
     webhooks: tuple[str, ...] = ()
+    public_url: str = ""  # where browsers find the pages; the issuer if empty
+    push_contact: str = ""  # mailto: or https:, for the operators of push services
+    push_allow_hosts: tuple[
+        str, ...
+    ] = ()  # `host` or `host:port` that may be sent to though private
+    channels: Mapping[str, Ways] = field(default_factory=dict)  # person -> ways beside Web Push
+    deciders: Callable[[], tuple[str, ...]] = (
+        _nobody  # who may have to answer, as the policy is now
+    )
     admins: Callable[[], tuple[str, ...]] = _nobody
     trouble: Callable[[], str] = _nothing  # why the policy file as it is now is not in use
     long_poll: float = LONG_POLL  # how long /token and /events may be held
@@ -50,10 +60,19 @@ class ApproverSettings:
                 "the issuer ends in / or has a query",
                 hint="write it like https://borrow.example.com",
             )
+        if self.public_url:
+            _check_url("public_url", self.public_url)
+        if self.push_contact and not self.push_contact.startswith(("mailto:", "https://")):
+            raise Misconfigured("push_contact is no address", hint='"mailto:you@example.com"')
         for url in self.webhooks:
             _check_url("webhook", url)
         if self.interval < 1:
             raise Misconfigured("the interval is below one second")
+
+    @property
+    def origin(self) -> str:
+        """Without a slash at its end."""
+        return (self.public_url or self.issuer).rstrip("/")
 
 
 def _check_url(what: str, url: str) -> None:
