@@ -82,7 +82,7 @@ async def take(
 
 async def acknowledge(db: AsyncConnection, audience: str, jtis: Collection[str]) -> None:
     """Only one's own events: another audience's `jti` does nothing."""
-    mine = (outbox.c.audience == audience) & outbox.c.channel == "device"
+    mine = (outbox.c.audience == audience) & (outbox.c.channel == "device")
     await db.execute(delete(outbox).where(mine, outbox.c.jti.in_(list(jtis))))
 
 
