@@ -24,7 +24,7 @@ async def test_a_summary_has_what_a_person_needs_to_decide(ann: Client, bea: Cli
         "tier": "sensitive",
         "rule": "admin",
         "mode": "peer",
-        "factors": ["device"],
+        "factors": ["device", "passkey"],
         "match": True,
         "number": asked["borrow_number"],
         "seconds": 1800,

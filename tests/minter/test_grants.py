@@ -189,7 +189,7 @@ def test_the_catalogue_says_what_one_may_ask_and_what_it_takes(house: MinterHous
         "max": 3_600,
         "mode": "peer",
         "rule": "prod",
-        "factors": ["device"],
+        "factors": ["device", "passkey"],
         "match": False,
         "needs": {"reason": "at least 5 characters"},
     }

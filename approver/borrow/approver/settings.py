@@ -31,8 +31,8 @@ class ApproverSettings:
 
     issuer: str
     db: Path
+    public_url: str = ""  # where people open the pages; "" = the issuer
     webhooks: tuple[str, ...] = ()
-    public_url: str = ""  # where browsers find the pages; the issuer if empty
     push_contact: str = ""  # mailto: or https:, for the operators of push services
     push_allow_hosts: tuple[
         str, ...
@@ -70,8 +70,8 @@ class ApproverSettings:
             raise Misconfigured("the interval is below one second")
 
     @property
-    def origin(self) -> str:
-        """Without a slash at its end."""
+    def pages(self) -> str:
+        """The address of the pages, without a slash at its end."""
         return (self.public_url or self.issuer).rstrip("/")
 
 

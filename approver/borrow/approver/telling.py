@@ -42,6 +42,8 @@ _TEXT: Final = {
     "device_removed": "a device of {person} was removed: its invitation was used twice",
     "device_added": "a device of {person} joined",
     "totp_active": "{person} has new one-time codes",
+    "passkey_added": "{person} has a new passkey",
+    "passkey_removed": "a passkey of {person} was removed",
 }
 
 

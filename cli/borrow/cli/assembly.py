@@ -77,6 +77,7 @@ def assemble(
         policy=watched.current,
         driver=driver,
         clock=clock,
+        public_url=settings.pages,
     )
     app = build_app(settings, minter=InProcessMinter(minter), signer=keys.approver, clock=clock)
     return Parts(keys, watched, minter, app)
