@@ -34,13 +34,9 @@ class ApproverSettings:
     public_url: str = ""  # where people open the pages; "" = the issuer
     webhooks: tuple[str, ...] = ()
     push_contact: str = ""  # mailto: or https:, for the operators of push services
-    push_allow_hosts: tuple[
-        str, ...
-    ] = ()  # `host` or `host:port` that may be sent to though private
+    push_allow_hosts: tuple[str, ...] = ()  # `host` or `host:port`: may be sent to though private
     channels: Mapping[str, Ways] = field(default_factory=dict)  # person -> ways beside Web Push
-    deciders: Callable[[], tuple[str, ...]] = (
-        _nobody  # who may have to answer, as the policy is now
-    )
+    deciders: Callable[[], tuple[str, ...]] = _nobody  # who may have to answer, asked each time
     admins: Callable[[], tuple[str, ...]] = _nobody
     trouble: Callable[[], str] = _nothing  # why the policy file as it is now is not in use
     long_poll: float = LONG_POLL  # how long /token and /events may be held
