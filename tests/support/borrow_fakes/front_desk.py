@@ -48,8 +48,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from aiohttp import web
+    from aiohttp.abc import AbstractResolver
     from joserfc.jwk import ECKey
 
+    from borrow.approver.channels.ways import Ways
     from borrow.approver.waiting import Waiting
 
 T = TypeVar("T")
@@ -272,11 +274,16 @@ class FrontDesk:
     folder: Path
     clock: Callable[[], float]
     webhooks: tuple[str, ...] = ()
+    channels: dict[str, Ways] = field(default_factory=dict)
+    push_allow_hosts: tuple[str, ...] = ()
+    resolver: AbstractResolver | None = None  # finds those that the approver sends to
+    vapid: ECKey = field(default_factory=new_key)
     long_poll: float = 5.0
     patience: float = 15.0  # seconds for a head, and for a body
     calls: tuple[int, float] = (200, 20.0)  # of one device: at once, and a second after that
     policy: str = POLICY
     port: int = 0
+    more_routes: tuple[list[web.RouteDef], ...] = ()
     a: ECKey = field(default_factory=new_key)
     secrets_of_m: MinterSecrets = field(default_factory=lambda: MinterSecrets(new_key(), new_key()))
     minter: Minter = field(init=False)
@@ -311,6 +318,10 @@ class FrontDesk:
             issuer=self.issuer,
             db=self.folder / "approver.db",
             webhooks=self.webhooks,
+            channels=self.channels,
+            push_allow_hosts=self.push_allow_hosts,
+            push_contact="mailto:ops@example.com",
+            deciders=policy.deciders,
             admins=lambda: policy.admins,
             long_poll=self.long_poll,
             body_within=self.patience,
@@ -319,8 +330,15 @@ class FrontDesk:
             calls_rate=self.calls[1],
         )
         self.app = build_app(
-            settings, minter=InProcessMinter(self.minter), signer=self.a, clock=self.clock
+            settings,
+            minter=InProcessMinter(self.minter),
+            signer=self.a,
+            vapid=self.vapid,
+            resolver=self.resolver,
+            clock=self.clock,
         )
+        for routes in self.more_routes:
+            self.app.add_routes(routes)
         runner = await start(self.app, port=self.port, head_within=self.patience)
         self._stack.push_async_callback(runner.cleanup)
         assert port_of(runner) == self.port

@@ -77,7 +77,7 @@ def headers_for(
     """`contact` is an https or mailto URL by which the push service reaches the operator."""
     token = _token(endpoint, vapid, contact, now)
     return {
-        "Authorization": f"vapid t={token}, k={public_point(vapid)}",
+        "Authorization": f"vapid t={token},k={public_point(vapid)}",
         "Content-Encoding": "aes128gcm",
         "Content-Type": "application/octet-stream",
         "TTL": str(max(0, min(ttl, MAX_TTL))),
@@ -95,7 +95,7 @@ def public_point(vapid: ECKey) -> str:
 def _token(endpoint: str, vapid: ECKey, contact: str, now: float) -> str:
     parts = urlsplit(endpoint)
     claims = {
-        "aud": f"{parts.scheme}://{parts.netloc}",
+        "aud": f"{parts.scheme}://{parts.netloc.removesuffix(':443')}",  # an origin: RFC 6454 §6.2
         "exp": int(now) + VAPID_SECONDS,
         "sub": contact,
     }

@@ -1,0 +1,292 @@
+"""The approver sends nothing to private addresses, however they are spelled or come about."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+from aiohttp import web
+from aiohttp.abc import AbstractResolver, ResolveResult
+from hypothesis import given
+from hypothesis import strategies as st
+from typing_extensions import override
+
+from borrow.approver.channels.addresses import Outbound, is_public, read_url
+from borrow.approver.serve import port_of, start
+from borrow.protocol.errors import BorrowError, Refused, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+PRIVATE = [
+    "127.0.0.1",
+    "127.1.2.3",
+    "0.0.0.0",
+    "10.0.0.1",
+    "172.16.0.1",
+    "192.168.1.1",
+    "100.64.0.1",
+    "169.254.169.254",
+    "198.18.0.1",
+    "224.0.0.1",
+    "240.0.0.1",
+    "255.255.255.255",
+    "::",
+    "::1",
+    "::7f00:1",
+    "::ffff:127.0.0.1",
+    "::ffff:169.254.169.254",
+    "64:ff9b::7f00:1",
+    "64:ff9b::a9fe:a9fe",
+    "64:ff9b:1::1",
+    "2002:7f00:1::",
+    "2002:0a00:0001::1",
+    "2001:0:7f00:1::",
+    "2001:db8::1",
+    "fc00::1",
+    "fd12:3456::1",
+    "fe80::1",
+    "fe80::1%lo",
+    "fec0::1",
+    "ff02::1",
+]
+# What the C library, a browser, or nobody takes for an address.
+ODD = [
+    "2130706433",
+    "0x7f000001",
+    "0177.0.0.1",
+    "127.1",
+    "127.0.0.01",
+    "1",
+    "localhost",
+    "",
+    "１.1.1.1",
+]
+PUBLIC = ["9.9.9.9", "2620:fe::fe", "::ffff:9.9.9.9", "64:ff9b::909:909", "2002:0909:0909::1"]
+
+
+@pytest.mark.parametrize("address", PRIVATE + ODD)
+def test_private_and_odd_addresses_are_not_public(address: str) -> None:
+    assert not is_public(address)
+
+
+@pytest.mark.parametrize("address", PUBLIC)
+def test_public_addresses_are(address: str) -> None:
+    assert is_public(address)
+
+
+@given(st.ip_addresses(v=6) | st.ip_addresses(v=4))
+def test_nothing_the_library_calls_private_is_public(address: object) -> None:
+    import ipaddress
+
+    known = ipaddress.ip_address(str(address))
+    if not known.is_global and not getattr(known, "ipv4_mapped", None):
+        in_nat64 = known in ipaddress.ip_network("64:ff9b::/96")
+        assert in_nat64 or not is_public(str(address))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://push.example.com/x",
+        "ftp://push.example.com/x",
+        "https://push.example.com:8443/x",
+        "https://ann@push.example.com/x",
+        "https://ann:pw@push.example.com/x",
+        "https://push.example.com/x#fragment",
+        "https://push.example.com\\@127.0.0.1/",
+        "https://push.example.com /x",
+        "https://push.example.com\t/x",
+        "https://push.example.com\r\nHost: x/",
+        "https://[::1/x",
+        "https://:443/x",
+        "https://push.example.com:99999/x",
+        "https://пуш.example/x",
+        "https://" + "a" * 2_100,
+        *(f"https://{a}/x" for a in PRIVATE if ":" not in a),
+        *(f"https://[{a}]/x" for a in PRIVATE if ":" in a),
+        "https://2130706433/x",
+        "https://127.1/x",
+        "https://0177.0.0.1/x",
+    ],
+    ids=repr,
+)
+def test_such_a_url_is_refused_before_anything_is_resolved(url: str) -> None:
+    with pytest.raises(Refused) as refused:
+        read_url(url, ())
+    assert refused.value.state == "not_public"
+    assert url not in str(refused.value)
+
+
+@given(st.text(max_size=60))
+def test_whatever_is_no_url_is_refused_and_nothing_else_happens(text: str) -> None:
+    try:
+        read_url(text, ())
+    except BorrowError as exc:
+        assert exc.state == "not_public"
+
+
+def test_named_hosts_are_let_through_by_host_and_by_port() -> None:
+    read_url("https://10.0.0.1:8443/x", ("10.0.0.1:8443",))
+    read_url("https://ntfy.internal:8443/x", ("ntfy.internal",))
+    read_url("http://127.0.0.1:5/x", ("127.0.0.1",))
+    with pytest.raises(Refused):
+        read_url("https://10.0.0.1:8444/x", ("10.0.0.1:8443",))
+    with pytest.raises(Refused):  # plain http is for the loopback
+        read_url("http://ntfy.internal/x", ("ntfy.internal",))
+
+
+class Names(AbstractResolver):
+    """Names that mean what a test says: the next of a list each time they are asked."""
+
+    def __init__(self, **names: list[str]) -> None:
+        self.names = {name.replace("_", "."): list(each) for name, each in names.items()}
+        self.asked: list[str] = []
+
+    @override
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        self.asked.append(host)
+        answers = self.names[host]
+        address = answers.pop(0) if len(answers) > 1 else answers[0]
+        return [
+            ResolveResult(
+                hostname=host,
+                host=each,
+                port=port,
+                family=socket.AF_INET6 if ":" in each else socket.AF_INET,
+                proto=0,
+                flags=socket.AI_NUMERICHOST,
+            )
+            for each in address.split()
+        ]
+
+    @override
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+class Victim:
+    """Something on this machine that nobody outside may reach."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.connections = 0
+        self.port = 0
+
+    async def take(self, request: web.Request) -> web.Response:
+        self.calls.append(request.path)
+        return web.Response(status=204)
+
+    def send_on(self, to: str) -> web.Response:
+        return web.Response(status=307, headers={"Location": to})
+
+
+@pytest.fixture
+async def victim() -> AsyncIterator[Victim]:
+    victim = Victim()
+    app = web.Application()
+    app.router.add_post("/secret", victim.take)
+    runner = await start(app)
+    victim.port = port_of(runner)
+    yield victim
+    await runner.cleanup()
+
+
+async def sent(outbound: Outbound, url: str) -> str:
+    """ "" if something answered, else the state of what was raised."""
+    try:
+        await outbound.post(url, b"x", {})
+    except BorrowError as exc:
+        return exc.state
+    return ""
+
+
+async def test_a_name_that_means_a_private_address_is_not_connected_to(victim: Victim) -> None:
+    """Also one of several, and with a port that a guess could allow: the socket is never made."""
+    names = Names(
+        evil_test=["127.0.0.1"], six_test=["::1"], mapped_test=["::ffff:127.0.0.1"],
+        two_test=["10.0.0.1 127.0.0.1"],
+    )  # fmt: skip
+    outbound = Outbound((), resolver=names)
+    await outbound.open()
+    for name in ("evil.test", "six.test", "mapped.test", "two.test"):
+        assert await sent(outbound, f"https://{name}/secret") == "unavailable"
+        with pytest.raises(Refused):
+            await outbound.require_public(f"https://{name}/secret")
+    await outbound.close()
+    assert victim.calls == []
+
+
+async def test_a_name_that_changes_its_mind_is_not_followed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """DNS rebinding: public when it is looked at, private when it is connected to."""
+    listener = socket.create_server(("127.0.0.1", 443)) if _may_bind_443() else None
+    names = Names(rebind_test=["9.9.9.9", "127.0.0.1"])
+    outbound = Outbound((), resolver=names)
+    await outbound.open()
+    await outbound.require_public("https://rebind.test/secret")
+    assert await sent(outbound, "https://rebind.test/secret") == "unavailable"
+    assert names.asked == ["rebind.test"] * 2
+    await outbound.close()
+    if listener is not None:
+        listener.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            listener.accept()  # nobody came
+        listener.close()
+
+
+def _may_bind_443() -> bool:
+    try:
+        socket.create_server(("127.0.0.1", 443)).close()
+    except OSError:
+        return False
+    return True
+
+
+async def test_a_redirect_is_not_followed(victim: Victim) -> None:
+    app = web.Application()
+    secret = f"http://127.0.0.1:{victim.port}/secret"
+
+    async def away(_: web.Request) -> web.Response:
+        return victim.send_on(secret)
+
+    app.router.add_post("/go", away)
+    runner = await start(app)
+    allowed = f"127.0.0.1:{port_of(runner)}"
+    outbound = Outbound((allowed,))
+    await outbound.open()
+    reply = await outbound.post(f"http://{allowed}/go", b"x", {})
+    await outbound.close()
+    await runner.cleanup()
+    assert reply.status == 307
+    assert victim.calls == []
+
+
+async def test_no_proxy_of_the_environment_is_taken(
+    victim: Victim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1/")
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1/")
+    outbound = Outbound((f"127.0.0.1:{victim.port}",))
+    await outbound.open()
+    assert await sent(outbound, f"http://127.0.0.1:{victim.port}/secret") == ""
+    await outbound.close()
+
+
+async def test_one_that_never_answers_costs_its_own_time_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("borrow.approver.channels.addresses.SEND_SECONDS", 0.2)
+    server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    outbound = Outbound((f"127.0.0.1:{port}",))
+    await outbound.open()
+    with pytest.raises(Unavailable):
+        await outbound.post(f"http://127.0.0.1:{port}/x", b"x", {})
+    await outbound.close()
+    server.close()
