@@ -121,10 +121,15 @@ class Outbound:
     """Sends to addresses that others chose. `open` before the first use, `close` after the last."""
 
     def __init__(
-        self, allow_hosts: Collection[str], *, resolver: AbstractResolver | None = None
+        self,
+        allow_hosts: Collection[str],
+        *,
+        resolver: AbstractResolver | None = None,
+        within: float = SEND_SECONDS,
     ) -> None:
         self._allow_hosts = frozenset(host.lower() for host in allow_hosts)
         self._resolver = resolver
+        self._within = within
         self._stack = contextlib.AsyncExitStack()
         self._guarded: aiohttp.ClientSession | None = None
         self._free: aiohttp.ClientSession | None = None
@@ -148,7 +153,7 @@ class Outbound:
         )
         session = aiohttp.ClientSession(
             connector=connector,
-            timeout=aiohttp.ClientTimeout(total=SEND_SECONDS),
+            timeout=aiohttp.ClientTimeout(total=self._within),
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
             auto_decompress=False,

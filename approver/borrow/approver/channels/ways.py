@@ -9,7 +9,6 @@ webhook_secret = "whsec_…"                           base64 of 24 to 64 random
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -76,7 +75,7 @@ def _read(entry: object, source: str, allow_hosts: Collection[str]) -> Ways:
 def _secret(text: str, source: str) -> bytes:
     try:
         key = base64.b64decode(text.removeprefix(SECRET_PREFIX), validate=True)
-    except binascii.Error:
+    except ValueError:
         key = b""
     if not text.startswith(SECRET_PREFIX) or not 24 <= len(key) <= 64:
         raise Misconfigured(
