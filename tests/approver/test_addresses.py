@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typing_extensions import override
 
-from borrow.approver.channels.addresses import Outbound, is_public, read_url
+from borrow.approver.channels.addresses import is_public, read_url
+from borrow.approver.channels.outbound import Outbound
 from borrow.approver.serve import port_of, start
 from borrow.protocol.errors import BorrowError, Refused
 from borrow_fakes.tools import need

@@ -154,6 +154,24 @@ async def test_a_way_that_was_taken_out_of_the_settings_gets_nothing_more(
     assert len(hook.calls) == 2
 
 
+async def test_the_status_names_those_who_must_answer_and_cannot_be_told(
+    tmp_path: Path, clock: Clock, topic: Receiver
+) -> None:
+    front = FrontDesk(tmp_path, clock, push_allow_hosts=("127.0.0.1",))
+    await front.open()
+    assert (await front.admin("GET", "/admin/status")).ok()["unreachable"] == [BEA, ANN]
+    bea = await front.join(BEA)
+    await bea.events()  # as a tray does it
+    assert (await front.admin("GET", "/admin/status")).ok()["unreachable"] == [ANN]
+    clock.advance(86_400)
+    assert (await front.admin("GET", "/admin/status")).ok()["unreachable"] == [BEA, ANN]
+    await front.close()
+    front.channels = {ANN: Ways(ntfy=topic.url)}
+    await front.open()
+    assert (await front.admin("GET", "/admin/status")).ok()["unreachable"] == [BEA]
+    await front.close()
+
+
 # -- rules -----------------------------------------------------------------------------------------
 
 

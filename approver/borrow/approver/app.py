@@ -27,8 +27,9 @@ from borrow.approver import (
 )
 from borrow.approver.bodies import MAX_BODY
 from borrow.approver.channels import deliver, handles
-from borrow.approver.channels.addresses import Outbound
 from borrow.approver.channels.calls import Calls
+from borrow.approver.channels.outbound import Outbound
+from borrow.approver.contacts import Contacts
 from borrow.approver.desk import DESK, Desk
 from borrow.approver.devices import Devices
 from borrow.approver.notices import Notices
@@ -84,6 +85,7 @@ def build_app(
         notices=notices,
         paces=Paces(burst=settings.calls_burst, rate=settings.calls_rate, ticks=ticks),
         calls=calls,
+        contacts=Contacts(clock),
         outbound=Outbound(settings.push_allow_hosts, resolver=resolver),
         vapid=vapid,
     )

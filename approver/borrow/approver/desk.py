@@ -11,8 +11,9 @@ from aiohttp import web
 if TYPE_CHECKING:
     from joserfc.jwk import ECKey
 
-    from borrow.approver.channels.addresses import Outbound
     from borrow.approver.channels.calls import Calls
+    from borrow.approver.channels.outbound import Outbound
+    from borrow.approver.contacts import Contacts
     from borrow.approver.devices import Devices
     from borrow.approver.notices import Notices
     from borrow.approver.paces import Paces
@@ -38,6 +39,7 @@ class Desk:
     paces: Paces
     calls: Calls
     outbound: Outbound
+    contacts: Contacts
     vapid: ECKey | None = field(default=None, repr=False)  # signs pushes; without it there are none
 
     def is_admin(self, person: str) -> bool:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+from borrow.approver.channels.ways import Reach, read_reach
 from borrow.cli.cloud import CloudSettings, parse_cloud, read_toml
 from borrow.cli.home import is_there
 from borrow.daemon.places import StateDir, runtime_dir, socket_path
@@ -33,7 +34,8 @@ POLICY: Final = "policy.toml"
 SETTINGS: Final = "server.toml"
 ADMIN_SOCKET: Final = "admin.sock"
 DEFAULT_PORT: Final = 8440
-_KEYS: Final = ("issuer", "host", "port", "tls_cert", "tls_key", "webhooks", "cloud")
+_REACH: Final = ("push_contact", "push_allow_hosts", "channels")
+_KEYS: Final = ("issuer", "host", "port", "tls_cert", "tls_key", "webhooks", *_REACH, "cloud")
 _LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 
 
@@ -47,6 +49,7 @@ class ServerSettings:
     tls_cert: str = ""  # PEM files; without them a proxy in front speaks https
     tls_key: str = ""
     webhooks: tuple[str, ...] = ()
+    reach: Reach = field(default_factory=Reach)
     cloud: CloudSettings = field(default_factory=CloudSettings)
 
 
@@ -107,6 +110,7 @@ def read_settings(path: Path) -> ServerSettings:
         tls_cert=_text(table, "tls_cert", path, ""),
         tls_key=_text(table, "tls_key", path, ""),
         webhooks=tuple(webhooks),
+        reach=read_reach(table, path.name),
         cloud=parse_cloud(cloud, f"{path.name} [cloud]"),
     )
     if bool(settings.tls_cert) != bool(settings.tls_key):
@@ -172,6 +176,7 @@ def assembled(home: ServerHome, settings: ServerSettings) -> Parts:
         cloud=settings.cloud,
         base_keys=base,
         webhooks=settings.webhooks,
+        reach=settings.reach,
     )
 
 

@@ -23,8 +23,8 @@ from borrow.approver.channels.webpush import SALT_BYTES
 from borrow.protocol.errors import BorrowError, Refused, Unavailable
 
 if TYPE_CHECKING:
-    from borrow.approver.channels.addresses import Reply
     from borrow.approver.channels.calling import Kind
+    from borrow.approver.channels.outbound import Reply
     from borrow.approver.channels.subscriptions import Subscription
     from borrow.approver.desk import Desk
     from borrow.approver.outbox import Due

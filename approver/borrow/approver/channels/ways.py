@@ -1,4 +1,6 @@
-"""`[channels."person"]` in server.toml: where somebody without Web Push is called.
+"""How people are reached, in server.toml: its push settings, and `[channels."person"]`.
+
+A person without Web Push is called at the addresses of their own table:
 
 ntfy = "https://ntfy.example.com/some-secret-topic"
 ntfy_token = "tk_…"                                  for a topic that asks for one
@@ -10,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Mapping  # noqa: TC003  dataclasses read annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,10 +21,12 @@ from borrow.policy.people import canonical
 from borrow.protocol.errors import Misconfigured, Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection
 
 SECRET_PREFIX: Final = "whsec_"  # noqa: S105  a mark of the form, not a secret
 _KEYS: Final = ("ntfy", "ntfy_token", "webhook", "webhook_secret")
+_CONTACTS: Final = ("mailto:", "https://")
+_HOST: Final = re.compile(r"[A-Za-z0-9._-]+(:[0-9]{1,5})?|\[?[0-9A-Fa-f:.]+\]?", re.ASCII)
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_.-]{1,200}", re.ASCII)
 
 
@@ -33,6 +38,35 @@ class Ways:
     ntfy_token: str = field(default="", repr=False)
     webhook: str = field(default="", repr=False)
     webhook_key: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How people are reached, as server.toml says."""
+
+    ways: Mapping[str, Ways] = field(default_factory=dict)
+    allow_hosts: tuple[str, ...] = ()
+    contact: str = ""
+
+
+def read_reach(table: Mapping[str, Any], source: str) -> Reach:
+    """`push_contact`, `push_allow_hosts` and `[channels]`. Raises Misconfigured."""
+    hosts, contact = table.get("push_allow_hosts", []), table.get("push_contact", "")
+    if not isinstance(hosts, list) or not all(isinstance(each, str) and each for each in hosts):
+        raise Misconfigured(
+            f"{source}: push_allow_hosts is no list of hosts", hint='["ntfy.example.net:8443"]'
+        )
+    if odd := next((each for each in hosts if not _HOST.fullmatch(each)), ""):
+        raise Misconfigured(
+            f"{source}: push_allow_hosts: {odd[:60]!r} is no host",
+            hint="a name or an address, and a port if you like: no https://, no path",
+        )
+    if not isinstance(contact, str) or (contact and not contact.startswith(_CONTACTS)):
+        raise Misconfigured(f"{source}: push_contact is no address", hint="mailto:… or https://…")
+    channels = table.get("channels", {})
+    if not isinstance(channels, dict):
+        raise Misconfigured(f"{source}: channels is no table", hint='[channels."ann@example.com"]')
+    return Reach(read_ways(channels, f"{source} [channels]", hosts), tuple(hosts), contact)
 
 
 def read_ways(
