@@ -230,6 +230,7 @@ async def test_deny_on_the_notification_denies_and_says_so(
     request_id, handle = await asked(desk, phone, known)
     await phone.press(handle, "deny")
     assert await state(desk, request_id) is RequestState.DENIED
+    await phone.push(json.dumps({"id": handle, "kind": "withdraw", "q": 1}))
     (one,) = await phone.shown()
     assert (one["title"], one["silent"]) == ("Denied", True)
 

@@ -39,7 +39,8 @@ def b64(data: bytes) -> str:
 
 
 def unb64(text: str) -> bytes:
-    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    plain = text.rstrip("=")  # Firefox sends padding
+    return base64.urlsafe_b64decode(plain + "=" * (-len(plain) % 4))
 
 
 @dataclass
@@ -175,7 +176,7 @@ class PushService:
         parts = dict(part.strip().split("=", 1) for part in rest.split(","))
         if scheme != "vapid" or set(parts) != {"t", "k"}:
             raise ValueError("form")
-        if wanted and parts["k"] != wanted:
+        if wanted and unb64(parts["k"]) != unb64(wanted):
             raise ValueError("another key than the browser was given")
         head, claims, signature = parts["t"].split(".")
         if json.loads(unb64(head)) != {"typ": "JWT", "alg": "ES256"}:
@@ -219,7 +220,7 @@ class PushService:
     # -- Firefox's side ------------------------------------------------------------------------
 
     async def _websocket(self, request: web.Request) -> web.WebSocketResponse:
-        self._line = line = web.WebSocketResponse()
+        self._line = line = web.WebSocketResponse(protocols=["push-notification"])
         await line.prepare(request)
         async for message in line:
             if message.type is not WSMsgType.TEXT:

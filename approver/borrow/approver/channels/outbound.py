@@ -79,6 +79,7 @@ class Outbound:
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
             auto_decompress=False,
+            headers={"User-Agent": "borrow"},  # and no version of anything
         )
         return await self._stack.enter_async_context(session)
 

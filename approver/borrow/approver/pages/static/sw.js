@@ -54,7 +54,8 @@ function read(data) {
 async function arrived(call) {
   if (call.kind === "withdraw") {
     const shown = await self.registration.getNotifications({ tag: call.id });
-    if (shown.length === 0 && !MUST_SHOW) {
+    const told = shown.some((each) => each.data?.kind === "withdraw"); // what was said here stays
+    if (told || (shown.length === 0 && !MUST_SHOW)) {
       return;
     }
   }
