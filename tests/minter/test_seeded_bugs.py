@@ -129,7 +129,7 @@ BUGS = (
         "    _revoke_grants(step, device, by=by, why=why)\n",
         "        requests.move(step, request, RequestEvent.REVOKE, by=by, why=why)\n"),
     Bug("owners unfreeze their own devices", "suspension.py",
-        "if not by or by == device.owner:", "if not by:"),
+        "if not alone and (not by or by == device.owner):", "if not by:"),
     Bug("a request object is accepted again", "acceptance.py",
         "    if step.all(select(table).where(where)):\n        raise",
         "    if step.all(select(table).where(where)):\n        return\n        raise"),

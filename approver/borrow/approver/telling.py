@@ -39,6 +39,7 @@ _TEXT: Final = {
     "grant_released": "{person} gave {role} back",
     "grant_revoked": "{person}'s use of {role} was revoked",
     "device_frozen": "a device of {person} was frozen",
+    "device_unfrozen": "a device of {person} may work again",
     "device_removed": "a device of {person} was removed: its invitation was used twice",
     "device_added": "a device of {person} joined",
     "totp_active": "{person} has new one-time codes",

@@ -217,17 +217,26 @@ def deny(subject: str, *, reason: str, yes: bool, as_json: bool) -> None:
 def not_me(subject: str, *, as_json: bool) -> None:
     """That was not me: deny the pending, end the grants, freeze the device.
 
-    ID is a request (r-…) or a grant (g-…). Another person unfreezes the device.
+    ID is a request (r-…) or a grant (g-…). Another person unfreezes the device, in solo mode a
+    fresh code of your authenticator app (`borrow unfreeze`).
     """
+    from borrow.cli.home import open_home
+    from borrow.cli.launch import running
+
     _kind(subject, "rg")
-    answer = _client().post("/v1/report", {"id": subject})
+    home = open_home()
+    answer = running(home).post("/v1/report", {"id": subject})
     if as_json:
         say.document(answer)
         return
     say.line(
         f"reported {subject}: what it asked for is denied, its grants end, its device is frozen"
     )
-    say.note("unfreezing takes another person; your admins were told")
+    say.note(
+        "work again: borrow unfreeze"
+        if home.mode() == "solo"
+        else "unfreezing takes another person; your admins were told"
+    )
 
 
 def _decision(client: Control, subject: str) -> dict[str, Any]:

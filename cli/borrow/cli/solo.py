@@ -103,6 +103,7 @@ async def approver(home: Home) -> AsyncIterator[Parts]:
     from borrow.cli.assembly import assemble, clock
     from borrow.cli.cloud import parse_cloud, read_toml
     from borrow.cli.keyholder import SOCKET, base_keys_of, build_keys_app
+    from borrow.cli.thawing import unfreeze_routes
     from borrow.daemon.config import load_config, save_config
     from borrow.daemon.places import socket_path
 
@@ -132,7 +133,10 @@ async def approver(home: Home) -> AsyncIterator[Parts]:
             save_config(home.state, config._replace(approver_socket=str(home.approver_socket)))
         runner = await start(parts.app, unix=home.approver_socket)
         stack.push_async_callback(runner.cleanup)
-        held = await start(build_keys_app(stored, base), unix=socket_path(home.runtime, SOCKET))
+        known = load_config(home.state)
+        more = unfreeze_routes(parts, known.client_id, known.person)
+        keys = build_keys_app(stored, base, *more)
+        held = await start(keys, unix=socket_path(home.runtime, SOCKET))
         stack.push_async_callback(held.cleanup)
         yield parts
 

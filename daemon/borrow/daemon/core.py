@@ -21,6 +21,7 @@ from borrow.daemon.control_answer import answer_routes
 from borrow.daemon.control_borrow import borrow_routes
 from borrow.daemon.control_elevate import elevate_routes
 from borrow.daemon.control_held import held_routes
+from borrow.daemon.control_passkeys import passkey_routes
 from borrow.daemon.control_watch import Watchers, watch_routes
 from borrow.daemon.csm import Denied, Listener
 from borrow.daemon.csm_clients import NAME as MONITORED
@@ -187,6 +188,7 @@ class Core:
                 *held_routes(parts),
                 *elevate_routes(parts),
                 *answer_routes(parts),
+                *passkey_routes(parts),
                 *console_routes(parts, self.links),
                 *watch_routes(parts, self._watchers),
             ],

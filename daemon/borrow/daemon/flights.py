@@ -78,8 +78,8 @@ class Flight:
         self.extends = extends
         # Asked for by a person, or cut by our own limit: it stays open without waiters.
         self.deliberate = deliberate
-        # It accepted an offer: the next fetch of its session's elastic roles waits for it.
-        self.lifts = False
+        self.accepted = False  # of an offer: the session's fetches wait for it
+        self.lifts = False  # a person chose it for the session; see Grant.lifts
         self.state = FlightState.ASKING
         self.request = ""
         self.joined = False  # the approver had an equal question; the reason given there stays

@@ -85,9 +85,10 @@ class Tower:
     def of(self, group: Group) -> Flight | None:
         return self._flights.get(group.key)
 
-    async def join(self, caller: Caller, group: Group) -> None:
+    async def join(self, caller: Caller, group: Group, *, lifts: bool = False) -> None:
         """Wait for the answer to the group's question, asking it if nobody has; raises a no."""
         flight = self._flights.get(group.key) or await self.start(caller, group, deliberate=False)
+        flight.lifts |= lifts
         flight.waiters += 1
         flight.listeners += caller.terminal
         flight.touch()

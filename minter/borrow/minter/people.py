@@ -8,8 +8,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from borrow.minter import ceremonies, decisions, devices, invitations, passkeys, registration, totp
+from borrow.minter import (
+    ceremonies,
+    decisions,
+    devices,
+    invitations,
+    passkeys,
+    registration,
+    suspension,
+    totp,
+)
 from borrow.minter.port import InvitationKey, Passkey, PasskeyOptions, RelyingParty, SignedIn
+from borrow.minter.records import load_device
 from borrow.policy.people import canonical
 from borrow.protocol.ceremony import challenge_of
 from borrow.protocol.decision import open_totp
@@ -116,6 +126,20 @@ class People:
             name = devices.known_person(policy, wanted.person)
             expires_at = invitations.invite(step, name, key, made_by=by)
         return InvitationKey(name, expires_at, key)
+
+    def unfreeze_own(self, client_id: str, code: str = "") -> None:
+        """For solo mode, where nobody else is: a fresh one-time code, if the person has any.
+
+        No approver may call it: in a team another person unfreezes.
+        """
+        with self._step() as step:
+            device = load_device(step, client_id)
+            how = "by its only person"
+            if totp.is_active(step, device.owner):
+                totp.use_code(step, device, code, self._enc)
+                how += ", with a one-time code"
+            suspension.unfreeze(step, device, by=device.owner, alone=how)
+            step.hold_changes()  # for the next sweep to tell
 
     def _proven(
         self, step: Step, ceremony: bytes, evidence: Evidence, person: str, client_id: str | None

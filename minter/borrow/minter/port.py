@@ -140,8 +140,8 @@ class Change:
 
     `kind`: request_denied, request_expired, request_lapsed, request_cancelled, request_revoked,
     grant_opened, grant_resumed, grant_expired, grant_released, grant_revoked, device_frozen,
-    device_removed, device_added, totp_active (a person has new one-time codes), passkey_added,
-    passkey_removed.
+    device_unfrozen, device_removed, device_added, totp_active (a person has new one-time codes),
+    passkey_added, passkey_removed.
     """
 
     kind: str

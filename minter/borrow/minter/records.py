@@ -174,7 +174,7 @@ def active_device(reader: Reader, client_id: str) -> Device:
     if device.state != "active":
         raise Refused(
             f"the device {client_id} is frozen",
-            hint="somebody else can unfreeze it: `borrow server unfreeze`",
+            hint="`borrow unfreeze` says what undoes it",
             state="frozen",
         )
     return device
