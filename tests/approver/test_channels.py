@@ -102,7 +102,7 @@ async def test_ntfy_gets_fixed_words_and_a_link_and_is_replaced_when_it_is_answe
     ((headers, body),) = await topic.wait_for(1)
     handle = headers["X-Sequence-ID"]
     assert (headers["Title"], body.decode()) == calling.WORDS["ask"]
-    assert headers["Click"] == f"{desk.issuer}/push/open/{handle}"
+    assert headers["Click"] == f"{desk.origin}/push/open/{handle}"
     assert headers["Authorization"] == "Bearer tk_abc"
     assert headers["Priority"] == "high"
     for secret in (ANN, "prod-admin", "SECRET", asked["borrow_request"], asked["borrow_number"]):
@@ -135,7 +135,7 @@ async def test_a_webhook_is_signed_over_id_time_and_body(
     assert said["type"] == "borrow.ask"
     assert said["data"] == {
         "id": said["data"]["id"],
-        "link": f"{desk.issuer}/push/open/{said['data']['id']}",
+        "link": f"{desk.origin}/push/open/{said['data']['id']}",
     }
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from typing import TYPE_CHECKING
 
-import aiohttp
 import pytest
 from sqlalchemy import select
 
@@ -17,11 +17,13 @@ from borrow.protocol.lifecycle import RequestState
 from borrow_fakes.clock import Clock
 from borrow_fakes.front_desk import ANN, BEA, CAT, Client, FrontDesk
 from borrow_fakes.push_service import FakeBrowser, PushService
-from borrow_fakes.visitors import Visitor, push_routes
+from borrow_fakes.visits import Caller, visitor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
+
+    Visit = Callable[[str], Caller]
 
 
 @pytest.fixture
@@ -37,27 +39,26 @@ async def service(clock: Clock) -> AsyncIterator[PushService]:
 
 @pytest.fixture
 async def desk(tmp_path: Path, clock: Clock, service: PushService) -> AsyncIterator[FrontDesk]:
-    front = FrontDesk(
-        tmp_path,
-        clock,
-        push_allow_hosts=(f"127.0.0.1:{service.port}",),
-        more_routes=(push_routes(),),
-    )
+    front = FrontDesk(tmp_path, clock, push_allow_hosts=(f"127.0.0.1:{service.port}",))
     await front.open()
     yield front
     await front.close()
 
 
 @pytest.fixture
-async def visit(desk: FrontDesk) -> AsyncIterator[Callable[[str], Visitor]]:
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as session:
-        yield lambda person: Visitor(person, desk.issuer, session)
+async def visit(desk: FrontDesk) -> AsyncIterator[Visit]:
+    async with contextlib.AsyncExitStack() as stack:
+        known = {
+            person: Caller(person, await stack.enter_async_context(visitor(desk)))
+            for person in (ANN, BEA, CAT)
+        }
+        yield known.__getitem__
 
 
-async def subscribed(visitor: Visitor, service: PushService) -> FakeBrowser:
-    _, told, _ = await visitor.get("/push/key")
+async def subscribed(who: Caller, service: PushService) -> FakeBrowser:
+    _, told, _ = await who.get("/push/key")
     browser = service.subscribe(told["key"])
-    assert await visitor.post("/push/subscribe", browser.to_json()) == (201, {"subscribed": True})
+    assert await who.post("/push/subscribe", browser.to_json()) == (201, {"subscribed": True})
     return browser
 
 
@@ -84,7 +85,7 @@ async def settled(desk: FrontDesk) -> None:
 
 
 async def test_a_peer_is_called_and_the_call_names_nobody(
-    desk: FrontDesk, ann: Client, bea: Client, visit: Callable[[str], Visitor], service: PushService
+    desk: FrontDesk, ann: Client, bea: Client, visit: Visit, service: PushService
 ) -> None:
     browser = await subscribed(visit(BEA), service)
     asked = (await ann.ask("prod-admin", reason="SECRET-REASON")).ok()
@@ -104,7 +105,7 @@ async def test_a_peer_is_called_and_the_call_names_nobody(
 
 
 async def test_a_tap_leads_its_person_to_the_request_and_nobody_else(
-    desk: FrontDesk, ann: Client, bea: Client, visit: Callable[[str], Visitor], service: PushService
+    desk: FrontDesk, ann: Client, bea: Client, visit: Visit, service: PushService
 ) -> None:
     await subscribed(visit(BEA), service)
     asked = (await ann.ask("prod-admin")).ok()
@@ -121,7 +122,7 @@ async def test_a_tap_leads_its_person_to_the_request_and_nobody_else(
 
 
 async def test_deny_on_the_notification_ends_the_request_and_withdraws_it(
-    desk: FrontDesk, ann: Client, bea: Client, visit: Callable[[str], Visitor], service: PushService
+    desk: FrontDesk, ann: Client, bea: Client, visit: Visit, service: PushService
 ) -> None:
     await subscribed(visit(BEA), service)
     asked = (await ann.ask("prod-admin")).ok()
@@ -135,7 +136,7 @@ async def test_deny_on_the_notification_ends_the_request_and_withdraws_it(
 
 
 async def test_a_yes_elsewhere_withdraws_it(
-    desk: FrontDesk, ann: Client, bea: Client, visit: Callable[[str], Visitor], service: PushService
+    desk: FrontDesk, ann: Client, bea: Client, visit: Visit, service: PushService
 ) -> None:
     await subscribed(visit(BEA), service)
     asked = (await ann.ask("prod-admin")).ok()
@@ -149,7 +150,7 @@ async def test_what_was_answered_before_it_could_be_sent_is_not_sent(
     ann: Client,
     bea: Client,
     cat: Client,
-    visit: Callable[[str], Visitor],
+    visit: Visit,
     service: PushService,
 ) -> None:
     browser = await subscribed(visit(BEA), service)
@@ -164,7 +165,7 @@ async def test_what_was_answered_before_it_could_be_sent_is_not_sent(
 
 
 async def test_in_mode_self_the_person_is_called(
-    desk: FrontDesk, ann: Client, visit: Callable[[str], Visitor], service: PushService
+    desk: FrontDesk, ann: Client, visit: Visit, service: PushService
 ) -> None:
     await subscribed(visit(ANN), service)
     (await ann.ask("dev-click")).ok()
@@ -172,7 +173,7 @@ async def test_in_mode_self_the_person_is_called(
 
 
 async def test_an_auto_grant_is_a_quiet_notice_with_that_was_not_me(
-    desk: FrontDesk, ann: Client, visit: Callable[[str], Visitor], service: PushService
+    desk: FrontDesk, ann: Client, visit: Visit, service: PushService
 ) -> None:
     await subscribed(visit(ANN), service)
     granted = await ann.borrow("dev-read")
@@ -189,7 +190,7 @@ async def test_an_auto_grant_is_a_quiet_notice_with_that_was_not_me(
 
 
 async def test_a_browser_that_is_gone_is_forgotten(
-    desk: FrontDesk, ann: Client, visit: Callable[[str], Visitor], service: PushService
+    desk: FrontDesk, ann: Client, visit: Visit, service: PushService
 ) -> None:
     gone, other = [await subscribed(visit(BEA), service) for _ in range(2)]
     service.drop(gone)
@@ -204,7 +205,7 @@ async def test_a_browser_that_is_gone_is_forgotten(
 async def test_a_service_that_is_busy_is_asked_again_after_a_pause(
     desk: FrontDesk,
     ann: Client,
-    visit: Callable[[str], Visitor],
+    visit: Visit,
     service: PushService,
     clock: Clock,
     status: int,
@@ -229,7 +230,7 @@ async def test_a_service_that_is_busy_is_asked_again_after_a_pause(
 async def test_nobody_is_called_for_what_is_over_by_then(
     desk: FrontDesk,
     ann: Client,
-    visit: Callable[[str], Visitor],
+    visit: Visit,
     service: PushService,
     clock: Clock,
 ) -> None:
@@ -247,7 +248,7 @@ async def test_nobody_is_called_for_what_is_over_by_then(
 async def test_what_a_service_refuses_for_good_is_not_tried_again(
     desk: FrontDesk,
     ann: Client,
-    visit: Callable[[str], Visitor],
+    visit: Visit,
     service: PushService,
     clock: Clock,
     status: int,
@@ -263,7 +264,7 @@ async def test_what_a_service_refuses_for_good_is_not_tried_again(
 async def test_a_restart_loses_no_call(
     desk: FrontDesk,
     ann: Client,
-    visit: Callable[[str], Visitor],
+    visit: Visit,
     service: PushService,
     clock: Clock,
 ) -> None:
@@ -282,7 +283,7 @@ async def test_a_decision_that_a_crash_cut_off_is_still_withdrawn(
     desk: FrontDesk,
     ann: Client,
     bea: Client,
-    visit: Callable[[str], Visitor],
+    visit: Visit,
     service: PushService,
 ) -> None:
     """The minter decided, and the approver died before it heard of it."""
@@ -298,7 +299,7 @@ async def test_a_decision_that_a_crash_cut_off_is_still_withdrawn(
 
 
 async def test_a_slow_service_holds_up_nobody_else(
-    desk: FrontDesk, ann: Client, visit: Callable[[str], Visitor], service: PushService
+    desk: FrontDesk, ann: Client, visit: Visit, service: PushService
 ) -> None:
     tarpit = await subscribed(visit(BEA), service)
     service.slow[tarpit.channel] = asyncio.Event()
@@ -310,7 +311,7 @@ async def test_a_slow_service_holds_up_nobody_else(
 
 
 async def test_one_row_for_each_endpoint_and_the_last_who_signed_in_has_it(
-    desk: FrontDesk, ann: Client, visit: Callable[[str], Visitor], service: PushService
+    desk: FrontDesk, ann: Client, visit: Visit, service: PushService
 ) -> None:
     browser = await subscribed(visit(BEA), service)
     assert (await visit(ANN).post("/push/subscribe", browser.to_json()))[0] == 201
@@ -323,7 +324,7 @@ async def test_one_row_for_each_endpoint_and_the_last_who_signed_in_has_it(
 
 
 async def test_of_one_person_the_last_ten_browsers_are_kept(
-    desk: FrontDesk, visit: Callable[[str], Visitor], service: PushService, clock: Clock
+    desk: FrontDesk, visit: Visit, service: PushService, clock: Clock
 ) -> None:
     for _ in range(12):
         await subscribed(visit(BEA), service)
@@ -332,7 +333,7 @@ async def test_of_one_person_the_last_ten_browsers_are_kept(
 
 
 async def test_a_test_says_whether_it_was_taken(
-    desk: FrontDesk, visit: Callable[[str], Visitor], service: PushService
+    desk: FrontDesk, visit: Visit, service: PushService
 ) -> None:
     browser = await subscribed(visit(BEA), service)
     body = {"endpoint": browser.endpoint}
@@ -356,7 +357,7 @@ async def test_a_test_says_whether_it_was_taken(
 )
 async def test_a_malformed_subscription_is_refused(
     desk: FrontDesk,
-    visit: Callable[[str], Visitor],
+    visit: Visit,
     service: PushService,
     change: dict[str, object],
 ) -> None:
@@ -366,7 +367,7 @@ async def test_a_malformed_subscription_is_refused(
 
 
 async def test_past_six_calls_one_quiet_one_stands_for_the_rest(
-    desk: FrontDesk, ann: Client, visit: Callable[[str], Visitor], service: PushService
+    desk: FrontDesk, ann: Client, visit: Visit, service: PushService
 ) -> None:
     await subscribed(visit(ANN), service)
     for _ in range(9):
@@ -381,7 +382,7 @@ async def test_past_six_calls_one_quiet_one_stands_for_the_rest(
 async def test_after_two_unanswered_ones_the_next_makes_no_noise(
     desk: FrontDesk,
     ann: Client,
-    visit: Callable[[str], Visitor],
+    visit: Visit,
     service: PushService,
     clock: Clock,
 ) -> None:

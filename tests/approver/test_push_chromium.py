@@ -15,28 +15,21 @@ from playwright.async_api import async_playwright
 
 from borrow.approver.desk import DESK
 from borrow.protocol.lifecycle import RequestState
-from borrow_fakes.bare_page import page_routes
-from borrow_fakes.chromium import INSTALL, PROGRAM, missing
 from borrow_fakes.clock import Clock
 from borrow_fakes.front_desk import ANN, BEA, FrontDesk
+from borrow_fakes.phone import FLAGS, INSTALL, PROGRAM, missing
 from borrow_fakes.push_service import PushService
 from borrow_fakes.tools import need
+from borrow_fakes.visits import Caller, visitor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from playwright._impl._api_structures import SetCookieParam
     from playwright.async_api import BrowserContext, CDPSession, Page, Worker
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 shared = pytest_asyncio.fixture(scope="module", loop_scope="module")
-FLAGS = [
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 NAMES = """async () => {
   const shown = await self.registration.getNotifications();
   return shown.map(n => ({title: n.title, body: n.body, tag: n.tag, silent: n.silent,
@@ -107,7 +100,6 @@ async def desk(
         tmp_path_factory.mktemp("desk"),
         service.clock,
         push_allow_hosts=(f"127.0.0.1:{service.port}",),
-        more_routes=(page_routes(),),
     )
     await front.open()
     yield front
@@ -115,19 +107,33 @@ async def desk(
 
 
 @shared
+async def cookie(desk: FrontDesk) -> SetCookieParam:
+    """Bea is signed in."""
+    async with visitor(desk) as one:
+        token = (await Caller(BEA, one).joined()).token
+    return {
+        "name": "__Host-borrow",
+        "value": token,
+        "url": desk.origin.replace("http:", "https:"),  # or it cannot be a Secure one
+        "httpOnly": True,
+        "secure": True,
+        "sameSite": "Lax",
+    }
+
+
+@shared
 async def context(
-    desk: FrontDesk, tmp_path_factory: pytest.TempPathFactory
+    desk: FrontDesk, cookie: SetCookieParam, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[BrowserContext]:
     need(missing(), INSTALL)
     async with async_playwright() as play:
         context = await play.chromium.launch_persistent_context(
             tmp_path_factory.mktemp("profile"),
             executable_path=PROGRAM,
-            args=FLAGS,
-            chromium_sandbox=False,
+            args=list(FLAGS),
         )
-        await context.grant_permissions(["notifications"], origin=desk.issuer)
-        await context.add_cookies([{"name": "person", "value": BEA, "url": desk.issuer}])
+        await context.grant_permissions(["notifications"], origin=desk.origin)
+        await context.add_cookies([cookie])
         yield context
         await context.close()
 
@@ -135,7 +141,7 @@ async def context(
 @shared
 async def phone(desk: FrontDesk, context: BrowserContext) -> Phone:
     page = context.pages[0]
-    await page.goto(desk.issuer + "/")
+    await page.goto(desk.origin + "/keys")
     cdp = await context.new_cdp_session(page)
     found: list[str] = []
     cdp.on(
@@ -146,7 +152,7 @@ async def phone(desk: FrontDesk, context: BrowserContext) -> Phone:
     await page.evaluate("navigator.serviceWorker.register('/sw.js').then(() => null)")
     await page.evaluate("navigator.serviceWorker.ready.then(() => null)")
     worker = context.service_workers[0]
-    phone = Phone(page, cdp, worker, desk.issuer)
+    phone = Phone(page, cdp, worker, desk.origin)
     phone.registration = found[-1]
     await worker.evaluate(COUNT)
     return phone
@@ -236,7 +242,11 @@ async def test_deny_on_the_notification_denies_and_says_so(
 
 
 async def test_deny_that_does_not_work_says_that(
-    desk: FrontDesk, phone: Phone, known: PushService, context: BrowserContext
+    desk: FrontDesk,
+    phone: Phone,
+    known: PushService,
+    context: BrowserContext,
+    cookie: SetCookieParam,
 ) -> None:
     """Signed out: nothing is denied, and nobody is told that it was."""
     request_id, handle = await asked(desk, phone, known)
@@ -244,7 +254,7 @@ async def test_deny_that_does_not_work_says_that(
     try:
         await phone.press(handle, "deny")
     finally:
-        await context.add_cookies([{"name": "person", "value": BEA, "url": desk.issuer}])
+        await context.add_cookies([cookie])
     assert await state(desk, request_id) is RequestState.PENDING
     (one,) = await phone.shown()
     assert one["title"] == "That did not work from here"
@@ -262,8 +272,8 @@ async def test_a_tap_opens_the_request_and_decides_nothing(
     request_id, handle = await asked(desk, phone, known)
     await phone.press(handle, action)
     page = await context.new_page()
-    await page.goto(desk.issuer + await phone.worker.evaluate("() => self.opened"))
-    assert page.url == f"{desk.issuer}/r/{request_id}"
+    await page.goto(desk.origin + await phone.worker.evaluate("() => self.opened"))
+    assert page.url == f"{desk.origin}/r/{request_id}"
     await page.close()
     assert await state(desk, request_id) is RequestState.PENDING
 
@@ -297,7 +307,7 @@ async def test_an_iphone_is_guided_to_the_home_screen_first(
         "Object.defineProperty(navigator, 'userAgent', {get: () => 'Mozilla/5.0 (iPhone; CPU "
         "iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15'})"
     )
-    await page.goto(desk.issuer + "/")
+    await page.goto(desk.origin + "/keys")
     await page.locator("#push[data-state=install]").wait_for()
     assert "Add to Home Screen" in await page.locator("#push").inner_text()
     assert await page.locator("#push button").count() == 0

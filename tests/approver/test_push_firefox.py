@@ -15,13 +15,13 @@ import pytest_asyncio
 from borrow.approver.desk import DESK
 from borrow.protocol.lifecycle import RequestState
 from borrow_fakes import bubbles as bus
-from borrow_fakes.bare_page import page_routes
 from borrow_fakes.bubbles import Bubbles
 from borrow_fakes.clock import Clock
 from borrow_fakes.firefox import INSTALL, Firefox, missing, push_preferences
 from borrow_fakes.front_desk import ANN, BEA, FrontDesk
 from borrow_fakes.push_service import PushService
 from borrow_fakes.tools import lacking, need
+from borrow_fakes.visits import Caller, visitor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -44,7 +44,6 @@ async def desk(
         tmp_path_factory.mktemp("desk"),
         service.clock,
         push_allow_hosts=(f"127.0.0.1:{service.port}",),
-        more_routes=(page_routes(),),
     )
     await front.open()
     yield front
@@ -64,9 +63,11 @@ async def fox(desk: FrontDesk, service: PushService, bubbles: Bubbles) -> AsyncI
     need(missing(), INSTALL)
     preferences = push_preferences(f"ws://127.0.0.1:{service.port}/")
     async with Firefox(preferences=preferences, environment=bubbles.environment) as fox:
-        await fox.go(desk.issuer + "/")
-        await fox.run(f"document.cookie = 'person={BEA}; path=/'")
-        await fox.go(desk.issuer + "/")
+        async with visitor(desk) as one:
+            token = (await Caller(BEA, one).joined()).token
+        await fox.go(desk.origin + "/signin")
+        await fox.run(f"document.cookie = '__Host-borrow={token}; Path=/; Secure'")
+        await fox.go(desk.origin + "/keys")
         await until(lambda: fox.run("document.querySelector('#push button') !== null"))
         await fox.run("document.querySelector('#push button').click()")
         await until(lambda: fox.run("document.querySelector('#push').dataset.state === 'on'"))
@@ -119,7 +120,7 @@ async def test_review_on_the_bubble_opens_the_request(
     await bubbles.press(bubble, "Review")
 
     async def open_now() -> bool:
-        return f"{desk.issuer}/r/{request_id}" in await fox.addresses()
+        return f"{desk.origin}/r/{request_id}" in await fox.addresses()
 
     await until(open_now)
     assert await state(desk, request_id) is RequestState.PENDING
@@ -145,7 +146,7 @@ async def test_a_browser_that_stops_gets_nothing_more(
 ) -> None:
     """The page's button; last in this file would be nicest, so it subscribes again."""
     count = "document.querySelectorAll('#push button').length"
-    await fox.go(desk.issuer + "/")
+    await fox.go(desk.origin + "/keys")
     await until(lambda: fox.run(f"{count} === 2"))
     await fox.run("document.querySelectorAll('#push button')[1].click()")
     await until(lambda: fox.run("document.querySelector('#push').dataset.state === 'off'"))

@@ -35,6 +35,9 @@ from borrow.approver.desk import DESK, Desk
 from borrow.approver.devices import Devices
 from borrow.approver.notices import Notices
 from borrow.approver.paces import Paces
+from borrow.approver.pages import routes as pages
+from borrow.approver.pages import session
+from borrow.approver.pages.room import ROOM, Room
 from borrow.approver.store import Store
 from borrow.approver.waiting import Waiting
 from borrow.protocol.errors import BorrowError
@@ -90,7 +93,9 @@ def build_app(
         outbound=Outbound(settings.push_allow_hosts, resolver=resolver),
         vapid=vapid,
     )
+    app[ROOM] = Room.of(settings, ticks)
     app.add_routes(_routes())
+    app.add_routes(pages.routes())
     app.cleanup_ctx.extend([_store, _outbound, _background])
     app.on_shutdown.append(_let_go)
     return app
@@ -197,4 +202,5 @@ async def _tidy(desk: Desk) -> None:
     async with desk.store.writing() as db:
         await tickets.forget_old(db, now=desk.clock())
         await outbox.trim(db)
+        await session.forget_old(db, now=desk.clock())
         await handles.forget_old(db, now=desk.clock())

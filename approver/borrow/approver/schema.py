@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import Boolean, Column, Float, Index, Integer, MetaData, Table, Text
 
-HEAD = "0002"
+HEAD = "0003"
 
 metadata = MetaData()
 
@@ -66,6 +66,18 @@ seen = Table(
     Column("person", Text, primary_key=True),
     Column("first_at", Float, nullable=False),
     Column("last_at", Float, nullable=False),
+)
+
+# People signed in at the pages. One ends with its passkey, and by two clocks.
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("token_hash", Text, primary_key=True),
+    Column("person", Text, nullable=False),
+    Column("credential_id", Text, nullable=False),
+    Column("begun_at", Float, nullable=False),
+    Column("last_at", Float, nullable=False),
+    Index("sessions_by_credential", "credential_id"),
 )
 
 # How long a yes took, for "usually answered in …".

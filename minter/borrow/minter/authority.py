@@ -184,6 +184,10 @@ class Minter:
         with self._read() as reader:
             return listings.requests_for(reader, canonical(person))
 
+    def history(self, person: str) -> tuple[RequestView, ...]:
+        with self._read() as reader:
+            return listings.history(reader, canonical(person))
+
     def cancel(self, request_id: str, client_id: str) -> tuple[Change, ...]:
         with self._step() as step:
             requests.cancel(step, request_id, client_id)

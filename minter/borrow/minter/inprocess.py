@@ -69,6 +69,9 @@ class InProcessMinter:
     async def requests_for(self, person: str) -> tuple[RequestView, ...]:
         return await asyncio.to_thread(self._minter.requests_for, person)
 
+    async def history(self, person: str) -> tuple[RequestView, ...]:
+        return await asyncio.to_thread(self._minter.history, person)
+
     async def cancel(self, request_id: str, client_id: str) -> tuple[Change, ...]:
         return await asyncio.to_thread(self._minter.cancel, request_id, client_id)
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from borrow.minter.store import Reader
     from borrow.policy.model import Policy
 
+MOST_PAST = 50  # requests of a person's history that are listed; the log has all
+
 
 def requests_for(reader: Reader, person: str) -> tuple[RequestView, ...]:
     """Pending requests that `person` may answer and their own ones, oldest first."""
@@ -30,6 +32,15 @@ def requests_for(reader: Reader, person: str) -> tuple[RequestView, ...]:
         for request in found
         if person == request.person or person in request.deciders
     )
+
+
+def history(reader: Reader, person: str) -> tuple[RequestView, ...]:
+    """The latest requests of `person` that do not wait any more, latest first."""
+    table = schema.requests
+    waits = (table.c.state == RequestState.PENDING) & (table.c.pending_until > reader.now)
+    query = select(table).where((table.c.person == person) & ~waits)
+    rows = reader.all(query.order_by(table.c.asked_at.desc()).limit(MOST_PAST))
+    return tuple(request_view(reader, request_from(row)) for row in rows)
 
 
 def grants_for(reader: Reader, client_id: str | None, person: str) -> tuple[GrantView, ...]:

@@ -10,7 +10,10 @@ import asyncio
 import contextlib
 import json
 import secrets
+import tempfile
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiohttp
@@ -21,6 +24,7 @@ from borrow.approver.app import build_app
 from borrow.approver.desk import DESK
 from borrow.approver.serve import port_of, start
 from borrow.approver.settings import ApproverSettings
+from borrow.approver.store import Store
 from borrow.minter.authority import Minter
 from borrow.minter.drivers.fake import FakeDriver
 from borrow.minter.inprocess import InProcessMinter
@@ -41,11 +45,11 @@ from borrow.protocol.oauth import (
 )
 from borrow.protocol.request import AwsRole
 from borrow.protocol.strict import b64url, from_b64url
+from borrow_fakes.minting import empty_database as empty_minter
 from borrow_fakes.people import FakeDevice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
-    from pathlib import Path
 
     from aiohttp import web
     from aiohttp.abc import AbstractResolver
@@ -283,7 +287,6 @@ class FrontDesk:
     calls: tuple[int, float] = (200, 20.0)  # of one device: at once, and a second after that
     policy: str = POLICY
     port: int = 0
-    more_routes: tuple[list[web.RouteDef], ...] = ()
     a: ECKey = field(default_factory=new_key)
     secrets_of_m: MinterSecrets = field(default_factory=lambda: MinterSecrets(new_key(), new_key()))
     minter: Minter = field(init=False)
@@ -296,6 +299,11 @@ class FrontDesk:
     def issuer(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def origin(self) -> str:
+        """Where people open the pages: passkeys want a name."""
+        return f"http://localhost:{self.port}"
+
     async def open(self) -> None:
         """Start; a later `open` finds the same port and files."""
         self.port = self.port or free_port()
@@ -305,6 +313,8 @@ class FrontDesk:
         # Answers that were sent are read before the session that reads them is closed.
         self._stack.push_async_callback(asyncio.sleep, 0.01)
         policy = load_policy(self.policy)
+        _begin_with(self.folder / "minter.db", empty_minter)
+        _begin_with(self.folder / "approver.db", _empty_approver)
         self.minter = Minter(
             self.folder / "minter.db",
             issuer=self.issuer,
@@ -312,10 +322,12 @@ class FrontDesk:
             policy=lambda: policy,
             driver=FakeDriver(self.clock, secrets.token_bytes),
             clock=self.clock,
+            public_url=self.origin,
         )
         self._stack.callback(self.minter.close)
         settings = ApproverSettings(
             issuer=self.issuer,
+            public_url=self.origin,
             db=self.folder / "approver.db",
             webhooks=self.webhooks,
             channels=self.channels,
@@ -337,8 +349,6 @@ class FrontDesk:
             resolver=self.resolver,
             clock=self.clock,
         )
-        for routes in self.more_routes:
-            self.app.add_routes(routes)
         runner = await start(self.app, port=self.port, head_within=self.patience)
         self._stack.push_async_callback(runner.cleanup)
         assert port_of(runner) == self.port
@@ -410,6 +420,21 @@ class FrontDesk:
     @property
     def held(self) -> int:
         return self.waiting.count
+
+
+def _begin_with(path: Path, empty: Callable[[], bytes]) -> None:
+    """Migrating once is enough for a suite."""
+    if not path.exists():
+        path.write_bytes(empty())
+        path.chmod(0o600)
+
+
+@cache
+def _empty_approver() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "approver.db"
+        Store(path)._migrate()
+        return path.read_bytes()
 
 
 def free_port() -> int:

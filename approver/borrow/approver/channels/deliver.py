@@ -127,7 +127,7 @@ class Sender:
                 to = await subscriptions.find(db, audience)
             return await push(desk, to, spoken) if to else None
         ways = desk.settings.channels.get(audience)
-        link = f"{desk.settings.pages}/push/open/{spoken.handle}"
+        link = f"{desk.settings.origin}/push/open/{spoken.handle}"
         if ways is not None and letter.channel == "ntfy" and ways.ntfy:
             body, headers = ntfy.message(
                 ways, spoken.kind, handle=spoken.handle, link=link, quiet=spoken.quiet
@@ -183,7 +183,7 @@ async def push(desk: Desk, to: Subscription, spoken: Spoken) -> Reply:
     headers = webpush.headers_for(
         to.endpoint,
         vapid=desk.vapid,
-        contact=desk.settings.push_contact or desk.settings.pages,
+        contact=desk.settings.push_contact or desk.settings.origin,
         now=now,
         ttl=int(spoken.until - now),
         urgency="low" if spoken.quiet and spoken.kind != "withdraw" else _URGENCY[spoken.kind],

@@ -1,92 +1,41 @@
 """`/push/…`: a browser subscribes, and what a press on a notification does.
 
-A session looks, denies and reports, and never approves (`pages.door`). Notifications know opaque
-handles only; they are resolved here, for the person they were made for.
+A session looks, denies and reports, and never approves. Notifications know opaque handles only;
+they are resolved here, for the person they were made for.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
 from borrow.approver.bodies import json_object
 from borrow.approver.channels import handles, subscriptions, webpush
-from borrow.approver.channels.calls import BELL, Spoken
+from borrow.approver.channels.calls import Spoken
 from borrow.approver.channels.deliver import Outcome, outcome_of, push
-from borrow.approver.channels.files import static
 from borrow.approver.channels.handles import HANDLE_BYTES
 from borrow.approver.channels.subscriptions import Subscription, read_subscription
+from borrow.approver.decisions import settle, visible
 from borrow.protocol.errors import Refused, Unavailable
 from borrow.protocol.strict import Members, b64url
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from aiohttp.typedefs import Handler
-
     from borrow.approver.channels.handles import Handle
-    from borrow.approver.desk import Desk
+    from borrow.approver.pages.door import Visit
 
 _ID_BYTES: Final = 12
 _TEST_SECONDS: Final = 60.0
 
 
-class SignedIn(Protocol):
-    """A session, as `pages.session` knows it."""
-
-    @property
-    def person(self) -> str: ...
-    @property
-    def credential_id(self) -> str: ...
-
-
-class Visit(Protocol):
-    """One call of a signed-in person: the part of `pages.door.Visit` that is used here."""
-
-    @property
-    def request(self) -> web.Request: ...
-    @property
-    def desk(self) -> Desk: ...
-    @property
-    def person(self) -> str: ...
-    @property
-    def session(self) -> SignedIn | None: ...
-
-
-class Door(Protocol):
-    """`pages.door.door`: who may come in, and the headers of what goes out."""
-
-    def __call__(
-        self,
-        handler: Callable[[Any], Awaitable[web.StreamResponse]],
-        *,
-        strangers: bool = False,
-        data: bool = False,
-    ) -> Handler: ...
-
-
-def routes(door: Door) -> list[web.RouteDef]:
-    return [
-        web.get("/sw.js", door(worker, strangers=True), allow_head=False),
-        web.get("/manifest.webmanifest", door(manifest, strangers=True), allow_head=False),
-        web.get("/push/key", door(key, data=True), allow_head=False),
-        web.get("/push/open/{handle}", door(opened), allow_head=False),
-        web.post("/push/subscribe", door(subscribe, data=True)),
-        web.post("/push/unsubscribe", door(unsubscribe, data=True)),
-        web.post("/push/test", door(test, data=True)),
-        web.post("/push/deny/{handle}", door(deny, data=True)),
-        web.post("/push/report/{handle}", door(report, data=True)),
-    ]
-
-
-async def worker(_: Visit) -> web.Response:
+async def worker(visit: Visit) -> web.Response:
     """`GET /sw.js`, at the root: a worker's place bounds what it may act for."""
-    return static("sw.js")
+    return _file(visit, "sw.js")
 
 
-async def manifest(_: Visit) -> web.Response:
-    return static("manifest.webmanifest")
+async def manifest(visit: Visit) -> web.Response:
+    """`GET /manifest.webmanifest`"""
+    return _file(visit, "manifest.webmanifest")
 
 
 async def key(visit: Visit) -> web.Response:
@@ -150,33 +99,27 @@ async def test(visit: Visit) -> web.Response:
 
 async def opened(visit: Visit) -> web.Response:
     """`GET /push/open/{handle}`: on to what it means. Changes nothing (A51)."""
-    handle = await _handle(visit)
-    kind, _, name = handle.subject.partition(":")
+    sort, name = _subject(await _handle(visit))
     places = {"request": f"/r/{name}", "grant": f"/mine#{name}", "inbox": "/"}
-    return web.Response(status=303, headers={"Location": places.get(kind, "/keys")})
+    return visit.go(places.get(sort, "/keys"))
 
 
 async def deny(visit: Visit) -> web.Response:
     """A no needs no evidence. It is recorded as one of a session."""
-    desk = visit.desk
-    request_id = _of_kind(await _handle(visit), "request")
-    try:
-        _, changes = await desk.minter.accept_decision(
-            request_id, visit.person, None, "deny", statement=None, evidence=None
-        )
-    finally:
-        desk.waiting.ring([f"request:{request_id}", BELL])
-    await desk.notices.publish(changes)
+    desk, (sort, name) = visit.desk, _subject(await _handle(visit))
+    if sort != "request":
+        raise _nothing()
+    await settle(desk, await visible(desk, name, visit.person), visit.person, None, "deny")
     return web.json_response({"decision": "deny"})
 
 
 async def report(visit: Visit) -> web.Response:
     """*That was not me*, of a grant or of a request in one's own name."""
-    desk = visit.desk
-    kind, _, name = (await _handle(visit)).subject.partition(":")
-    if kind not in ("request", "grant"):
-        raise Refused("there is nothing to report", state="not_found")
+    desk, (sort, name) = visit.desk, _subject(await _handle(visit))
+    if sort not in ("request", "grant"):
+        raise _nothing()
     await desk.notices.publish(await desk.minter.report(name, visit.person, None))
+    desk.devices.forget()
     return web.json_response({"decision": "report"})
 
 
@@ -191,12 +134,22 @@ async def _handle(visit: Visit) -> Handle:
     async with visit.desk.store.reading() as db:
         found = await handles.find(db, visit.request.match_info["handle"], visit.person)
     if found is None:
-        raise Refused("there is nothing here", state="not_found")
+        raise _nothing()
     return found
 
 
-def _of_kind(handle: Handle, kind: str) -> str:
+def _subject(handle: Handle) -> tuple[str, str]:
     sort, _, name = handle.subject.partition(":")
-    if sort != kind:
-        raise Refused("there is nothing here", state="not_found")
-    return name
+    return sort, name
+
+
+def _nothing() -> Refused:
+    return Refused("there is nothing here", state="not_found")
+
+
+def _file(visit: Visit, name: str) -> web.Response:
+    wanted = visit.request.headers.get("If-None-Match", "")
+    answer = visit.room.statics.answer(name, "", wanted)
+    if answer is None:
+        raise _nothing()
+    return answer
