@@ -396,3 +396,81 @@ async def test_after_two_unanswered_ones_the_next_makes_no_noise(
     asks = [each for each in service.pushed if each.said["kind"] == "ask"]
     assert [each.said.get("q", 0) for each in asks] == [0, 0, 1]
     assert asks[2].headers["Urgency"] == "low"
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "http://push.example.com/x",
+        "https://127.0.0.1/x",
+        "https://[::1]/x",
+        "https://169.254.169.254/latest",
+        "https://localhost/x",
+        "https://2130706433/x",
+        "https://10.1.2.3/x",
+        "https://[::ffff:127.0.0.1]/x",
+        "https://push.example.com:22/x",
+    ],
+)
+async def test_a_subscription_at_a_private_address_is_refused(
+    desk: FrontDesk, visit: Visit, service: PushService, endpoint: str
+) -> None:
+    body = service.subscribe().to_json() | {"endpoint": endpoint}
+    status, said = await visit(BEA).post("/push/subscribe", body)
+    assert (status, said["borrow_state"]) == (403, "not_public")
+    assert endpoint not in str(said)
+    assert await rows(desk) == []
+
+
+async def test_with_a_passkey_go_the_browsers_it_signed_in(
+    desk: FrontDesk, ann: Client, visit: Visit, service: PushService
+) -> None:
+    await subscribed(visit(BEA), service)
+    bea = await visit(BEA).joined()
+    (key,) = await desk.app[DESK].minter.passkeys(BEA)
+    async with visitor(desk) as another:  # a person keeps one passkey at least
+        await another.join(BEA)
+        page = await bea.form("/keys/remove", credential=key.credential_id)
+    assert page.to == "/keys", page.text
+    (await ann.ask("prod-admin")).ok()
+    await settled(desk)
+    assert service.tries == 0
+    assert await rows(desk) == []
+
+
+POSTS = ("/push/subscribe", "/push/unsubscribe", "/push/test", f"/push/deny/{'A' * 22}",
+         f"/push/report/{'A' * 22}")  # fmt: skip
+
+
+@pytest.mark.parametrize("path", POSTS)
+async def test_what_another_site_or_a_stranger_sends_changes_nothing(
+    desk: FrontDesk, visit: Visit, service: PushService, path: str
+) -> None:
+    bea = await visit(BEA).joined()
+    for headers in (
+        {"Origin": "https://evil.example.com"},
+        {"Origin": desk.origin, "Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {},
+    ):
+        page = await bea.post(path, service.subscribe().to_json(), headers=headers)
+        assert page.status == 403, headers
+    bea.token = ""
+    page = await bea.post(path, service.subscribe().to_json())
+    assert page.state == "signed_out"
+    assert (await bea.get("/push/key")).state == "signed_out"
+    assert await rows(desk) == []
+
+
+async def test_what_a_link_preview_fetches_decides_nothing(
+    desk: FrontDesk, ann: Client, visit: Visit, service: PushService
+) -> None:
+    """A51: a chat that unfurls the link of a message, or a browser that fetches ahead."""
+    await subscribed(visit(BEA), service)
+    asked = (await ann.ask("prod-admin")).ok()
+    handle = (await service.wait_for(1))[0].said["id"]
+    bea = await visit(BEA).joined()
+    for path in (f"/push/open/{handle}", f"/push/deny/{handle}", f"/push/report/{handle}"):
+        await bea.get(path, **{"Sec-Purpose": "prefetch"})
+    view = await desk.app[DESK].minter.request(asked["borrow_request"])
+    assert view.state is RequestState.PENDING

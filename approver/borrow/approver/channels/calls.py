@@ -69,11 +69,7 @@ class Calls:
         await self._call(db, calling.calls_for_request(view))
 
     async def changed(self, db: AsyncConnection, changes: Iterable[Change]) -> None:
-        every = tuple(changes)
-        for change in every:
-            if change.kind == "passkey_removed":  # whoever has that browser hears no more
-                await subscriptions.remove_of_credential(db, change.subject.partition(":")[2])
-        await self._call(db, calling.calls_for_changes(every, self._clock()))
+        await self._call(db, calling.calls_for_changes(changes, self._clock()))
 
     async def settle(self, store: Store, minter: MinterPort, busy: Callable[[str], bool]) -> None:
         """Withdraw what nobody has to answer any more. `busy(jti)`: it is being sent just now."""

@@ -125,7 +125,10 @@ class Sender:
         if letter.channel == "push":
             async with desk.store.reading() as db:
                 to = await subscriptions.find(db, audience)
-            return await push(desk, to, spoken) if to else None
+            # With a passkey go the browsers that it had signed in, whoever removed it.
+            if to is None or not await desk.minter.passkey_is_active(to.credential):
+                return None
+            return await push(desk, to, spoken)
         ways = desk.settings.channels.get(audience)
         link = f"{desk.settings.origin}/push/open/{spoken.handle}"
         if ways is not None and letter.channel == "ntfy" and ways.ntfy:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from borrow.approver.channels.addresses import MAX_URL
@@ -101,11 +101,6 @@ async def remove(db: AsyncConnection, name: str) -> None:
     await db.execute(delete(table).where(table.c.id == name))
 
 
-async def remove_of_credential(db: AsyncConnection, credential: str) -> None:
-    """With a passkey go the browsers that it signed in."""
-    await db.execute(delete(table).where(table.c.credential == credential))
-
-
 async def worked(db: AsyncConnection, name: str, *, now: float) -> None:
     await db.execute(update(table).where(table.c.id == name).values(last_ok=now, failures=0))
 
@@ -113,10 +108,6 @@ async def worked(db: AsyncConnection, name: str, *, now: float) -> None:
 async def failed(db: AsyncConnection, name: str) -> None:
     query = update(table).where(table.c.id == name)
     await db.execute(query.values(failures=table.c.failures + 1))
-
-
-async def count(db: AsyncConnection) -> int:
-    return int((await db.execute(select(func.count()).select_from(table))).scalar_one())
 
 
 def _subscription(row: RowMapping) -> Subscription:
