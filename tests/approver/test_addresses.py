@@ -199,6 +199,15 @@ async def victim() -> AsyncIterator[Victim]:
     await runner.cleanup()
 
 
+@contextlib.asynccontextmanager
+async def opened(outbound: Outbound) -> AsyncIterator[Outbound]:
+    await outbound.open()
+    try:
+        yield outbound
+    finally:
+        await outbound.close()
+
+
 async def sent(outbound: Outbound, url: str) -> str:
     """ "" if something answered, else the state of what was raised."""
     try:
@@ -254,35 +263,33 @@ async def test_a_name_that_means_a_private_address_is_not_connected_to(
     at_443: Callable[[], int],
 ) -> None:
     """Not even one of several: the socket is never made."""
-    outbound = Outbound((), resolver=Names(**{name: [means] for name, means in NAMES.items()}))
-    await outbound.open()
-    for name in NAMES:
-        url = f"https://{name.replace('_', '.')}/secret"
-        assert await sent(outbound, url) == "unavailable"
-        with pytest.raises(Refused):
-            await outbound.require_public(url)
-    await outbound.close()
+    async with opened(
+        Outbound((), resolver=Names(**{name: [means] for name, means in NAMES.items()}))
+    ) as outbound:
+        for name in NAMES:
+            url = f"https://{name.replace('_', '.')}/secret"
+            assert await sent(outbound, url) == "unavailable"
+            with pytest.raises(Refused):
+                await outbound.require_public(url)
     assert at_443() == 0
 
 
 async def test_a_name_that_changes_its_mind_is_not_followed(at_443: Callable[[], int]) -> None:
     """DNS rebinding: public when it is looked at, private when it is connected to."""
     names = Names(rebind_test=["9.9.9.9", "127.0.0.1"])
-    outbound = Outbound((), resolver=names)
-    await outbound.open()
-    await outbound.require_public("https://rebind.test/secret")
-    assert await sent(outbound, "https://rebind.test/secret") == "unavailable"
-    assert names.asked == ["rebind.test"] * 2
-    await outbound.close()
+    async with opened(Outbound((), resolver=names)) as outbound:
+        await outbound.require_public("https://rebind.test/secret")
+        assert await sent(outbound, "https://rebind.test/secret") == "unavailable"
+        assert names.asked == ["rebind.test"] * 2
     assert at_443() == 0
 
 
 async def test_a_machine_that_is_allowed_by_name_may_be_private(at_443: Callable[[], int]) -> None:
     """So the tests above would notice a connection."""
-    outbound = Outbound(("ntfy.test",), resolver=Names(ntfy_test=["127.0.0.1"]), within=0.3)
-    await outbound.open()
-    assert await sent(outbound, "https://ntfy.test/topic") == "unavailable"  # it speaks no TLS
-    await outbound.close()
+    async with opened(
+        Outbound(("ntfy.test",), resolver=Names(ntfy_test=["127.0.0.1"]), within=0.3)
+    ) as outbound:
+        assert await sent(outbound, "https://ntfy.test/topic") == "unavailable"  # it speaks no TLS
     assert at_443() == 1
 
 
@@ -296,10 +303,8 @@ async def test_a_redirect_is_not_followed(victim: Victim) -> None:
     app.router.add_post("/go", away)
     runner = await start(app)
     allowed = f"127.0.0.1:{port_of(runner)}"
-    outbound = Outbound((allowed,))
-    await outbound.open()
-    reply = await outbound.post(f"http://{allowed}/go", b"x", {})
-    await outbound.close()
+    async with opened(Outbound((allowed,))) as outbound:
+        reply = await outbound.post(f"http://{allowed}/go", b"x", {})
     await runner.cleanup()
     assert reply.status == 307
     assert victim.calls == []
@@ -310,16 +315,12 @@ async def test_no_proxy_of_the_environment_is_taken(
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1/")
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1/")
-    outbound = Outbound((f"127.0.0.1:{victim.port}",))
-    await outbound.open()
-    assert await sent(outbound, f"http://127.0.0.1:{victim.port}/secret") == ""
-    await outbound.close()
+    async with opened(Outbound((f"127.0.0.1:{victim.port}",))) as outbound:
+        assert await sent(outbound, f"http://127.0.0.1:{victim.port}/secret") == ""
 
 
 async def test_one_that_never_answers_is_not_waited_for() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
-        outbound = Outbound((f"127.0.0.1:{port}",), within=0.2)
-        await outbound.open()
-        assert await sent(outbound, f"http://127.0.0.1:{port}/x") == "unavailable"
-        await outbound.close()
+        async with opened(Outbound((f"127.0.0.1:{port}",), within=0.2)) as outbound:
+            assert await sent(outbound, f"http://127.0.0.1:{port}/x") == "unavailable"
