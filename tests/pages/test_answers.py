@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -99,7 +99,7 @@ async def test_without_a_passkey_no_yes_is_taken(ann: Client, bea: Visitor) -> N
     ids=["port", "scheme", "crossed", "framed", "finger", "counter", "type", "bytes", "rp", "sig"],
 )
 async def test_a60_a_passkeys_answer_that_lies_is_refused_with_its_reason(
-    ann: Client, bea: Visitor, lies: dict[str, object], state: str
+    ann: Client, bea: Visitor, lies: dict[str, Any], state: str
 ) -> None:
     request = await asked(ann)
     bea.key.counter = 5
@@ -183,15 +183,15 @@ async def test_the_right_number_and_a_passkey_are_a_yes(ann: Client, own: Visito
 
 
 async def test_a57_three_wrong_numbers_end_the_request_and_tell(ann: Client, own: Visitor) -> None:
-    answer = (await ann.ask("dev-phone", number="417", **PHONE)).ok()
-    request = answer["borrow_request"]
+    request = await asked(ann, "dev-phone", number="417")
+    before = await ann.events()
     for number, hint in (("000", "2 tries left"), ("001", "1 tries left"), ("002", "cancelled")):
         page = await own.approve(request, number=number)
         assert (page.status, page.state) == (409, "number_mismatch")
         assert hint in page.json["borrow_hint"]
     late = await own.statement(request, number="417")
     assert (late.status, late.state) == (409, "wrong_state")
-    told = await ann.events(wait=True)
+    told = await ann.events(*before, wait=True)
     assert "was cancelled" in str(list(told.values()))
     assert "the number was wrong 3 times" in (await own.get(f"/r/{request}")).text
 
@@ -334,7 +334,7 @@ async def test_history_shows_how_each_request_ended(
     await ann.borrow("dev-read")
     text = (await own.get("/mine")).text
     assert f"Denied by {BEA}." in text
-    assert "Approved by reads, and collected." in text
+    assert "Approved by the rule reads, and collected." in text
 
 
 async def test_the_inbox_lists_what_i_answer_first(ann: Client, bea: Visitor, own: Visitor) -> None:

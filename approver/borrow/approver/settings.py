@@ -78,6 +78,10 @@ class ApproverSettings:
         """The address of the pages, without a slash at its end."""
         return (self.public_url or self.issuer).rstrip("/")
 
+    def at_pages(self, link: str) -> str:
+        """A link of an invitation as a phone opens it. What a device pins is the issuer's."""
+        return link.replace(self.issuer, self.pages, 1)
+
     @property
     def origin(self) -> str:
         """Scheme, host and port of the pages, as browsers write an origin."""

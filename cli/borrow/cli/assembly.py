@@ -58,6 +58,8 @@ def assemble(
     base_keys: KeySource,
     webhooks: tuple[str, ...] = (),
     reach: Reach | None = None,
+    public_url: str = "",
+    trusted_proxies: tuple[str, ...] = (),
 ) -> Parts:
     """Raises Misconfigured for a policy that does not pass, before any database is touched."""
     watched = PolicyFile(policy)
@@ -70,6 +72,8 @@ def assemble(
         push_allow_hosts=reach.allow_hosts,
         channels=reach.ways,
         deciders=lambda: watched.current().deciders(),
+        public_url=public_url,
+        trusted_proxies=trusted_proxies,
         admins=lambda: watched.current().admins,
         trouble=lambda: _trouble(watched),
     )

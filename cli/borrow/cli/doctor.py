@@ -218,6 +218,10 @@ def _approver(config: dict[str, object]) -> Iterator[Finding]:
     except Unavailable as exc:
         why = f"the approver does not answer: {exc.message}"
     yield from checks.approver(skew, why)
+    if not path and skew is not None:
+        from borrow.cli.pages import look
+
+        yield from look(issuer)
 
 
 def _date_over_socket(path: Path) -> float:

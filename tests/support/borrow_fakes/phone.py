@@ -62,7 +62,7 @@ class Phone:
         await self.page.goto(url)
         await self.page.get_by_label("Name of this device").fill(name)
         await self.page.get_by_role("button", name="Make a passkey here").click()
-        await expect(self.page.get_by_text("can answer for")).to_be_visible()
+        await expect(self.page.locator(".good[data-when=now]")).to_be_visible()
 
     async def approve(self) -> None:
         await self.page.get_by_role("button", name="Approve with a passkey").click()

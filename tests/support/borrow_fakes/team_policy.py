@@ -5,7 +5,11 @@ from __future__ import annotations
 from borrow_fakes.front_desk import POLICY, ROLES
 
 PHONE_ARN = "arn:aws:iam::111122223333:role/Phone"
-PAGES_POLICY = f"""{POLICY}
+DAN, ELI = "dan@example.com", "eli@example.com"  # people who only look
+_WIDER = POLICY.replace(
+    '"cat@example.com"]\n[admins]', f'"cat@example.com", "{DAN}", "{ELI}"]\n[admins]'
+)
+PAGES_POLICY = f"""{_WIDER}
 [roles.dev-phone]
 aws = "{PHONE_ARN}"
 [[rule]]

@@ -67,8 +67,9 @@ def _text(value: object) -> str:
 
 def outcome(view: RequestView, me: str) -> str:
     """How a request that does not wait any more ended."""
-    by = " and ".join("you" if each == me else each for each in view.decided_by)
-    by = by.removeprefix("policy:")
+    by = " and ".join(
+        "you" if each == me else each.replace("policy:", "the rule ") for each in view.decided_by
+    )
     said = f" by {by}" if by else ""
     match view.state:
         case RequestState.PENDING:

@@ -43,7 +43,10 @@ async def begin(visit: Visit) -> web.Response:
 
 
 async def finish(visit: Visit) -> web.Response:
-    """`POST /join`: the new passkey. Whoever made it is signed in: it verified them just now."""
+    """`POST /join`: the new passkey. Whoever made it is signed in: it verified them just now.
+
+    One that has to wait signs nobody in: whoever invited them may be no friend.
+    """
     body = Members(await json_object(visit.request), "registration")
     invitation = body.text("invitation", limit=128)
     attestation = body.text("attestation", limit=MAX_ANSWER)
@@ -53,6 +56,6 @@ async def finish(visit: Visit) -> web.Response:
     await visit.desk.notices.publish(changes)
     waits = max(0, int(passkey.counts_from - visit.desk.clock()))
     answer = web.json_response({"person": passkey.person, "waits": waits})
-    if passkey.state != "active":
+    if passkey.state != "active" or waits:
         return answer
     return await visit.sign_in(answer, passkey.person, passkey.credential_id)

@@ -72,8 +72,7 @@ async def invite(visit: Visit) -> web.Response:
     keys = await desk.minter.keys()
     pin = thumbprint(desk.signer)
     link = Invitation(desk.settings.issuer, invited.person, pin, keys.pin, invited.key).to_url()
-    # The page is where people are; the issuer is what devices pin. They differ behind some proxies.
-    page = link.replace(desk.settings.issuer, visit.room.origin, 1)
+    page = desk.settings.at_pages(link)
     return web.json_response(
         {
             "person": invited.person,

@@ -1,6 +1,7 @@
 // On every page: times in the person's own zone, and time that is left. Works without.
 
 const html = document.documentElement;
+html.classList.add("with-js");
 // The phone's clock may be wrong: what is left is counted from the server's.
 const ahead = Number(html.dataset.now) * 1000 - Date.now();
 

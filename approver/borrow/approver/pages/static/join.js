@@ -55,9 +55,13 @@ async function register(invitation, name) {
   const attestation = await make(options);
   const { waits } = await post("/join", { invitation, attestation, name });
   put(root, "waits", waits >= 7200 ? `${Math.round(waits / 3600)} hours` : `${Math.ceil(waits / 60)} minutes`);
-  root.querySelector('[data-part="waits"]').hidden = waits === 0;
+  for (const each of root.querySelectorAll("[data-when]")) {
+    each.hidden = (each.dataset.when === "later") !== waits > 0;
+  }
   part("done");
   root.querySelector('[data-part="done"]').focus();
 }
 
+// Another invitation, opened while this page is: browsers only change the fragment then.
+addEventListener("hashchange", () => location.reload());
 open();
