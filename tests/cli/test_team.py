@@ -106,7 +106,7 @@ def test_not_me_ends_it_all_and_another_person_lets_it_work_again(
     assert "frozen" in error
     device = json.loads((bo.state / "config.json").read_text())["client_id"]
     _, hint = refused_with(bo.borrow("unfreeze", ok=False), 3)
-    assert hint.endswith(f"borrow server unfreeze {device} --by PERSON")
+    assert hint.endswith(f"`borrow server unfreeze {device} --by PERSON`")
     words = ("server", "unfreeze", device, "--by")
     refused_with(server.borrow(*words, BO, ok=False), 3)
     server.borrow(*words, ANN)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
-from borrow.daemon.ticker import DRIBBLE, EVERY, Ticker
+from borrow.daemon.ticker import DRIBBLE, EVERY, EVERY_OF_MANY, MANY, Ticker
 from borrow_fakes.edge import until
 
 if TYPE_CHECKING:
@@ -99,6 +99,19 @@ def test_every_held_call_gets_the_same_beats() -> None:
         ticker.add(call.transport)
     clockwork.run_for(BEAT * 3.5)
     assert {tuple(call.written) for call in calls} == {(DRIBBLE,) * 3}
+
+
+def test_many_calls_get_a_slower_beat_and_the_quick_one_once_they_are_few_again() -> None:
+    clockwork = Clockwork()
+    ticker, calls = Ticker(loop=lambda: clockwork), [Held() for _ in range(MANY + 1)]
+    for call in calls:
+        ticker.add(call.transport)
+    clockwork.run_for(EVERY + EVERY_OF_MANY * 9.5)
+    assert {len(call.written) for call in calls} == {10}
+    ticker.remove(calls.pop().transport)
+    clockwork.run_for(EVERY_OF_MANY + EVERY * 3)
+    assert {len(call.written) for call in calls} == {14}
+    assert EVERY_OF_MANY <= 0.5  # two beats in the second that IMDS clients wait
 
 
 def test_it_does_not_exist_while_nothing_is_held() -> None:

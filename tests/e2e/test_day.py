@@ -322,8 +322,6 @@ def test_a_day_of_forty_commands(
     mine.run("cat sorted.txt", "a\r?\nb\r?\nc")
     mine.run("borrow explain prod-write", "clicks")
     the_agent_asks(day, other, place)
-    worker_denied_and_then_lifted(day, mine, other)
-    mine.run("borrow return lift", "lift")
 
     apply = Apply(place, day, mine, 30)
     approve(day, other, "prod-write")
@@ -338,6 +336,9 @@ def test_a_day_of_forty_commands(
     removed_with_a_yes(day, mine, other)
     mine.run("aws s3 rm s3://work/old/2", "delete")
     mine.run("for n in 3 4; do aws s3 rm s3://work/old/$n; done", "old/4")
+    # What other commands of this terminal were run with lifts the worker by nothing.
+    worker_denied_and_then_lifted(day, mine, other)
+    mine.run("borrow return lift", "lift")
     mine.run("python -c 'raise SystemExit(3)'", code=3)
     mine.run("grep nothing sorted.txt", code=1)
     mine.run("no-such-program", "command not found", code=127)

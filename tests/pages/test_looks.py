@@ -105,7 +105,7 @@ async def judged(one: Phone, name: str) -> list[str]:
     SHOTS.mkdir(parents=True, exist_ok=True)
     found: list[str] = []
     for scheme in ("light", "dark"):
-        await one.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]  # a literal
+        await one.page.emulate_media(color_scheme=scheme)
         await one.page.screenshot(path=SHOTS / f"{name}-{scheme}.png", full_page=True)
         await one.page.evaluate(AXE.read_text())
         told: dict[str, Any] = await one.page.evaluate(

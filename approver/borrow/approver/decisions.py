@@ -16,7 +16,7 @@ from borrow.approver.auth import Caller, bearer
 from borrow.approver.bodies import json_object, path_id, query, whole
 from borrow.approver.channels.calls import BELL as CALLS
 from borrow.approver.desk import DESK, Desk
-from borrow.approver.summaries import request_summary
+from borrow.approver.summaries import last_summary, request_summary
 from borrow.protocol.decision import CHOICES, Choice, read_evidence, read_statement
 from borrow.protocol.errors import Refused, Unavailable, Untrusted
 from borrow.protocol.lifecycle import RequestState
@@ -47,8 +47,13 @@ async def show(request: web.Request) -> web.Response:
     members = query(request, _QUERY)
     view = await visible(desk, path_id(request, "r"), caller.person)
     answer = request_summary(view, caller.person)
+    if view.mode == "peer":  # in mode `self` it would give the number away
+        answer["signed"] = view.jws
     if members:
         answer["statement"] = b64url(await _statement(desk, view, caller, members))
+    else:
+        before = await desk.minter.previous(view.request_id)
+        answer["last"] = None if before is None else last_summary(before)
     if caller.person in view.deciders and caller.client_id != view.client_id:
         async with desk.store.writing() as db:
             await tickets.saw(db, view.request_id, caller.person, now=desk.clock())

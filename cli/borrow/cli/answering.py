@@ -44,9 +44,12 @@ def decisions(client: Control) -> list[dict[str, Any]]:
 
 
 @click.command()
+@click.option("--watch", is_flag=True, help="A list that stays, with keys to answer.")
 @json_option
-def inbox(*, as_json: bool) -> None:
+def inbox(*, watch: bool, as_json: bool) -> int:
     """Requests that wait for your answer, your own among them."""
+    if watch:
+        return _watch(as_json=as_json)
     waiting = decisions(_client())
     if as_json:
         say.document({"decisions": waiting})
@@ -58,7 +61,16 @@ def inbox(*, as_json: bool) -> None:
             ("request", "role", "for", "asked by", "reason", "left"),
             [_row(one, now) for one in waiting],
         )
-        say.note("look and answer: borrow approve ID, borrow deny ID")
+        say.note("look and answer: borrow approve ID, borrow deny ID; or borrow inbox --watch")
+    return 0
+
+
+def _watch(*, as_json: bool) -> int:
+    if as_json or not (say.can_ask() and say.can_move()):
+        raise WrongUse("--watch needs a terminal", hint="borrow inbox" + " --json" * as_json)
+    from borrow.cli.inbox_live import Live
+
+    return Live(_client(), _now).run()
 
 
 def _row(one: dict[str, Any], now: float) -> tuple[str, ...]:
@@ -240,14 +252,19 @@ def not_me(subject: str, *, as_json: bool) -> None:
 
 
 def _decision(client: Control, subject: str) -> dict[str, Any]:
-    """The request as it would be answered. A unique beginning of an id will do."""
+    """The request as it would be answered."""
+    return client.get(f"/v1/decisions/{segment(named(client, subject))}")
+
+
+def named(client: Control, subject: str) -> str:
+    """The request's whole id. A unique beginning will do."""
     if subject.startswith("r-") and len(subject) < 28 and len(subject) > 2:
         ids = [str(one.get("request")) for one in decisions(client)]
         near = [one for one in ids if one.startswith(subject)]
         if len(near) == 1:
             subject = near[0]
     _kind(subject, "r")
-    return client.get(f"/v1/decisions/{segment(subject)}")
+    return subject
 
 
 def _kind(subject: str, kinds: str) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from borrow.cli.home import Home
 
-_PRIVATE = ("*.json", "*.sealed", "*.db", "*.lock", "daemon.log", "daemon.err")
+_PRIVATE = ("*.json", "*.sealed", "*.db", "*.lock", "daemon.log", "*.err")
 WITHIN = 10.0  # seconds for the approver's answer
 
 
@@ -93,6 +93,7 @@ def _findings() -> Iterator[Finding]:
     yield from _aws(status or {}, config)
     yield from presence(os.environ)
     if home is not None and config:
+        yield _icon(home)
         yield from _keyring(home, config)
         yield from checks.daemon(status, why)
         yield from _port(status, config)
@@ -111,6 +112,13 @@ def _server() -> Iterator[Finding]:
     except BorrowError:
         return  # there is none, or it does not run: `borrow server status` says that
     yield from checks.channels(told.get("unreachable"))
+
+
+def _icon(home: Home) -> Finding:
+    from borrow.cli import traying
+    from borrow.cli.desktop import icon
+
+    return icon(traying.running(home), traying.why_not(os.environ))
 
 
 def _files(home: Home) -> Iterator[Finding]:

@@ -58,7 +58,16 @@ def start(home: Home) -> bool:
         process = _spawn(argv, home)
         _wait(home, process)
         process.returncode = 0  # it outlives us, and Python is not to warn of that
+    _show_tray(home)
     return True
+
+
+def _show_tray(home: Home) -> None:
+    """Where a desktop is: most machines that start a daemon have none, and pay nothing here."""
+    if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
+        from borrow.cli.traying import start_beside
+
+        start_beside(home, _environment(home))
 
 
 def _spawn(argv: list[str], home: Home) -> subprocess.Popen[bytes]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import getpass
 import os
 import secrets
@@ -93,7 +94,8 @@ async def serve(home: Home) -> None:
 
     with alone(home.state.path, look="borrow daemon status"):
         async with approver(home):
-            await run(home.state)
+            # As the daemon alone does it: what was imported stays, and is not looked through again.
+            await run(home.state, ready=lambda started: gc.freeze())
 
 
 @contextlib.asynccontextmanager

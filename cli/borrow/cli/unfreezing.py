@@ -35,9 +35,10 @@ def unfreeze(*, as_json: bool) -> None:
 
     home = open_home()
     if home.mode() != "solo":
+        line = f"borrow server unfreeze {_client_id(home)} --by PERSON"
         raise Refused(
             "another person unfreezes your device",
-            hint=f"an admin, on the server: borrow server unfreeze {_client_id(home)} --by PERSON",
+            hint=f"an admin, on the server: `{line}`",
             state="self_approval",
         )
     refuse_agents("unfreeze a device", "borrow unfreeze")

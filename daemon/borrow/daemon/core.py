@@ -7,6 +7,7 @@ the first connection that passes the lane and the first question to the approver
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import socket
@@ -150,7 +151,7 @@ class Core:
         self.broker.cache.on_change = self.prompts.refresh
         self.links = Links(lambda: world.now().boot, world.entropy)
         self.agents = Agents(spawn)
-        self.lane = Lane(self.broker, self.bearers, self.agents, spawn, port=port)
+        self.lane = Lane(self.broker, self.bearers, self.agents, self.ticker, spawn, port=port)
         self.control = self._routes()
         self._spawn(self.poll.run(self._poll_needed))
 
@@ -200,6 +201,7 @@ class Core:
         from borrow.daemon.device import require_device
         from borrow.daemon.transport import Transport
 
+        gc.freeze()  # what was just imported stays: looking through it would cost 50 ms each time
         self._config.require_enrolled()
         keys = require_device(self._state)
         return Transport(

@@ -42,6 +42,7 @@ class Caller:
     asked: Asked
     describe: Callable[[], Awaitable[dict[str, Any]]]
     terminal: bool = False  # lines about the wait go to the group's tty
+    more: Callable[[], int] = lambda: 0  # calls that wait behind this one
 
 
 class Tower:
@@ -91,12 +92,14 @@ class Tower:
         flight.lifts |= lifts
         flight.waiters += 1
         flight.listeners += caller.terminal
+        flight.crowds.append(caller.more)
         flight.touch()
         try:
             await flight.result()
         finally:
             flight.waiters -= 1
             flight.listeners -= caller.terminal
+            flight.crowds.remove(caller.more)
             self._after_leaving(flight)
 
     async def start(

@@ -180,6 +180,10 @@ class Minter:
         with self._read() as reader:
             return request_view(reader, load_request(reader, request_id))
 
+    def previous(self, request_id: str) -> RequestView | None:
+        with self._read() as reader:
+            return listings.previous(reader, request_id)
+
     def requests_for(self, person: str) -> tuple[RequestView, ...]:
         with self._read() as reader:
             return listings.requests_for(reader, canonical(person))
@@ -349,7 +353,8 @@ class Minter:
     # What people may see
 
     def catalogue(self, person: str) -> tuple[dict[str, Any], ...]:
-        return listings.catalogue(self._policy(), canonical(person))
+        with self._read() as reader:
+            return listings.catalogue(reader, self._policy(), canonical(person))
 
     def log_entries(
         self, start: int, count: int, *, person: str | None = None

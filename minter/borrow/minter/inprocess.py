@@ -66,6 +66,9 @@ class InProcessMinter:
     async def request(self, request_id: str) -> RequestView:
         return await asyncio.to_thread(self._minter.request, request_id)
 
+    async def previous(self, request_id: str) -> RequestView | None:
+        return await asyncio.to_thread(self._minter.previous, request_id)
+
     async def requests_for(self, person: str) -> tuple[RequestView, ...]:
         return await asyncio.to_thread(self._minter.requests_for, person)
 

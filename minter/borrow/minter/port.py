@@ -84,6 +84,7 @@ class RequestView:
     reason: str  # of a denial, as typed
     earlier_denials: int
     grant_id: GrantId | None
+    jws: str = field(default="", repr=False)  # the request as its device signed it
 
 
 @dataclass(frozen=True, slots=True)
