@@ -62,7 +62,7 @@ def _for_the_signed_in() -> list[web.RouteDef]:
         "/mine": mine.show,
         "/keys": keys.show,
         "/people": people.show,
-        "/push/open/{handle}": push.opened,
+        "/push/open/{id}": push.opened,
     }
     forms: dict[str, Page] = {
         "/r/{id}/decide": request.decide,
@@ -85,8 +85,8 @@ def _for_the_signed_in() -> list[web.RouteDef]:
         "/push/subscribe": push.subscribe,
         "/push/unsubscribe": push.unsubscribe,
         "/push/test": push.test,
-        "/push/deny/{handle}": push.deny,
-        "/push/report/{handle}": push.report,
+        "/push/deny/{id}": push.deny,
+        "/push/report/{id}": push.report,
     }
     return [
         *(_get(path, door(page)) for path, page in looks.items()),

@@ -98,7 +98,7 @@ async def test(visit: Visit) -> web.Response:
 
 
 async def opened(visit: Visit) -> web.Response:
-    """`GET /push/open/{handle}`: on to what it means. Changes nothing (A51)."""
+    """`GET /push/open/{id}`: on to what it means. Changes nothing (A51)."""
     sort, name = _subject(await _handle(visit))
     places = {"request": f"/r/{name}", "grant": f"/mine#{name}", "inbox": "/"}
     return visit.go(places.get(sort, "/keys"))
@@ -132,7 +132,7 @@ async def _endpoint(visit: Visit) -> str:
 
 async def _handle(visit: Visit) -> Handle:
     async with visit.desk.store.reading() as db:
-        found = await handles.find(db, visit.request.match_info["handle"], visit.person)
+        found = await handles.find(db, visit.request.match_info["id"], visit.person)
     if found is None:
         raise _nothing()
     return found
