@@ -14,8 +14,8 @@ import pytest_asyncio
 from playwright.async_api import async_playwright
 
 from borrow.approver.desk import DESK
+from borrow.cli.assembly import clock  # what fails once is tried again, in real time
 from borrow.protocol.lifecycle import RequestState
-from borrow_fakes.clock import Clock
 from borrow_fakes.front_desk import ANN, BEA, FrontDesk
 from borrow_fakes.phone import FLAGS, INSTALL, PROGRAM, missing
 from borrow_fakes.push_service import PushService
@@ -88,7 +88,7 @@ class Phone:
 
 @shared
 async def service() -> AsyncIterator[PushService]:
-    async with PushService(Clock()) as service:
+    async with PushService(clock) as service:
         yield service
 
 

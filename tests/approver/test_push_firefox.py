@@ -13,10 +13,10 @@ import pytest
 import pytest_asyncio
 
 from borrow.approver.desk import DESK
+from borrow.cli.assembly import clock  # what fails once is tried again, in real time
 from borrow.protocol.lifecycle import RequestState
 from borrow_fakes import bubbles as bus
 from borrow_fakes.bubbles import Bubbles
-from borrow_fakes.clock import Clock
 from borrow_fakes.firefox import INSTALL, Firefox, missing, push_preferences
 from borrow_fakes.front_desk import ANN, BEA, FrontDesk
 from borrow_fakes.push_service import PushService
@@ -32,7 +32,7 @@ shared = pytest_asyncio.fixture(scope="module", loop_scope="module")
 
 @shared
 async def service() -> AsyncIterator[PushService]:
-    async with PushService(Clock()) as service:
+    async with PushService(clock) as service:
         yield service
 
 

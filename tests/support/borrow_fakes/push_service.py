@@ -123,7 +123,7 @@ class PushService:
         """It unsubscribed: from now on 410."""
         self._gone.add(browser.channel)
 
-    async def wait_for(self, count: int, seconds: float = 20.0) -> list[Pushed]:
+    async def wait_for(self, count: int, seconds: float = 40.0) -> list[Pushed]:
         """All that was taken, once it is at least `count`."""
         async with asyncio.timeout(seconds), self._came:
             await self._came.wait_for(lambda: len(self.pushed) >= count)
