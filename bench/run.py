@@ -26,6 +26,7 @@ from edge import build_client, cached
 from holding import held
 from machine import request, rss_kib, solo, wakeups
 from measure import line, paired, percentile, seconds_of
+from prompting import prompt_visible
 
 if TYPE_CHECKING:
     from borrow_fakes.lab import Home
@@ -198,6 +199,7 @@ def main() -> None:
     team_daemon()
     if has_desk():
         tray()
+        prompt_visible()
     else:
         print("no X, panel or notifications here: the tray was not measured")
 

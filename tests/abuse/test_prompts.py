@@ -74,7 +74,13 @@ def in_sight(desk: Desk, window: PromptWindow) -> None:
 
 
 @pytest.mark.parametrize(
-    ("dark", "factor"), [(False, "1"), (True, "1"), (False, "1.6"), (True, "2.4")]
+    ("dark", "factor"),
+    [
+        (False, "1"),
+        pytest.param(True, "1", marks=pytest.mark.slow),
+        pytest.param(False, "1.6", marks=pytest.mark.slow),
+        (True, "2.4"),
+    ],
 )
 def test_a46_hostile_text_is_drawn_and_does_nothing_in_the_window(
     desk: Desk, solo: Home, tmp_path: Path, dark: bool, factor: str

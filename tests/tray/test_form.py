@@ -269,8 +269,9 @@ def test_asking_wants_what_the_rule_wants_and_offers_what_was_said_before() -> N
 
 def test_the_clock_runs_down_to_the_end() -> None:
     form = forms.answering(peer(), NOW)
-    assert forms.time_left(form, NOW) == "4:05 left"
-    assert forms.time_left(form, NOW + 999) == "0:00 left"
+    assert forms.time_left(form.expires_at, NOW) == "4:05 left"
+    assert forms.time_left(form.expires_at, NOW + 999) == "0:00 left"
+    assert forms.time_left(0.0, NOW) == ""
     assert (forms.ended(form, NOW + 244.9), forms.ended(form, NOW + 245)) == (False, True)
     assert forms.over("pending") == ""
     assert forms.over("expired") == "nobody answered in time"

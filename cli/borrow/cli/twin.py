@@ -47,6 +47,7 @@ class Twin:
     def __init__(self, question: Question, clock: Callable[[], float]) -> None:
         self._question, self._form, self._clock = question, question.form, clock
         self._seconds = question.form.chosen
+        self._expires_at = question.form.expires_at
         self._row = Row(_wide)
         self._brought: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
 
@@ -139,6 +140,7 @@ class Twin:
     # -- one's own question, asked -----------------------------------------------------------------
 
     def _wait(self, waiting: Waiting, keys: Keyboard) -> Ended:
+        self._expires_at = waiting.expires_at
         note(waiting.head, "head")
         if waiting.number:
             note(f"  {waiting.number}", "head")
@@ -190,7 +192,7 @@ class Twin:
             self._brought.get()()
         if forms.ended(self._form, self._clock()):
             raise self._over(Ended("late", forms.over("expired")))
-        return forms.time_left(self._form, self._clock())
+        return forms.time_left(self._expires_at, self._clock())
 
     def _over(self, ended: Ended) -> _Over:
         self._row.wipe()

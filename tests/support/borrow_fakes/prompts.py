@@ -167,6 +167,11 @@ class PromptWindow:
     def key(self, *keys: str) -> None:
         self.desk.key(*keys)
 
+    def press_yes(self) -> None:
+        """By its letter, once it is awake; a busy machine may have put it back to sleep."""
+        self.wait_armed()
+        self.key("alt+a")
+
     def type(self, text: str) -> None:
         self.desk.type(text)
 

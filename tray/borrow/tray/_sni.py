@@ -75,6 +75,10 @@ class Icon(_base.Icon):  # type: ignore[misc]  # pystray has no types
                 done, _ = await asyncio.wait(own, return_when=asyncio.FIRST_COMPLETED)
                 for task in asyncio.all_tasks() - {asyncio.current_task()} - done:
                     task.cancel()
+        except ExceptionGroup:
+            if not bus.over:
+                raise  # else the session ended under our hands, and all that failed is part of that
+            self._mark_ready()  # if it ended before we had begun
         finally:
             self._loop = None
             bus.close()

@@ -190,11 +190,11 @@ def over(state: str) -> str:
     return "" if state == "pending" else _OVER.get(state, f"it is {shown(state, 20)} already")
 
 
-def time_left(form: Form, now: float) -> str:
+def time_left(expires_at: float, now: float) -> str:
     """`4:05 left`, "" where nothing ends."""
-    if not form.expires_at:
+    if not expires_at:
         return ""
-    left = max(0, int(form.expires_at - now))
+    left = max(0, int(expires_at - now))
     return f"{left // 60}:{left % 60:02d} left"
 
 

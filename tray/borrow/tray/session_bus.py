@@ -90,6 +90,10 @@ class SessionBus:
     def name(self) -> str:
         return self._bus.unique_name or ""
 
+    @property
+    def over(self) -> bool:
+        return not self._bus.connected
+
     def close(self) -> None:
         self._bus.disconnect()
 
@@ -105,7 +109,8 @@ class SessionBus:
 
     def signal(self, served: Served, member: str, signature: str = "", *body: Any) -> None:
         message = Message.new_signal(served.path, served.interface, member, signature, list(body))
-        self._sent = self._bus.send(message)  # kept: a future nobody waits for
+        # Nobody waits for it: a bus that is gone is noticed by whoever calls.
+        self._bus.send(message).add_done_callback(lambda sent: sent.cancelled() or sent.exception())
 
     async def own(self, name: str) -> None:
         await self.call(_DBUS, "/org/freedesktop/DBus", _DBUS, "RequestName", "su", name, 4)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import queue
 import threading
-import time
 from functools import partial
 from tkinter import StringVar, TclError, Tk, ttk
 from typing import TYPE_CHECKING, Any, Final
@@ -66,6 +65,7 @@ class Window:
         self._busy = False
         self._over = False
         self._waiting: Waiting | None = None
+        self._look = threading.Event()  # set to look at once whether it is over
         self._brought: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._typed = {field.name: StringVar(self._root) for field in self._form.fields}
         self._why_not = StringVar(self._root)
@@ -290,6 +290,7 @@ class Window:
         self._busy = False
         self._say(wording(error))
         self._wake()
+        self._look.set()  # the third wrong number ends it
         name = forms.faulty(self._form, error.state)
         if name:
             self._typed[name].set("")
@@ -311,7 +312,8 @@ class Window:
     def _watch(self, look: Callable[[], str]) -> None:
         why = ""
         while not why:
-            time.sleep(LOOK_EVERY)
+            self._look.wait(LOOK_EVERY)
+            self._look.clear()
             try:
                 why = look()
             except BorrowError as exc:
@@ -345,7 +347,8 @@ class Window:
         if self._waiting is None and forms.ended(self._form, self._clock()):
             self._end(Ended("late", forms.over("expired")))
             return
-        self._left.configure(text=forms.time_left(self._form, self._clock()))
+        ends = self._form.expires_at if self._waiting is None else self._waiting.expires_at
+        self._left.configure(text=forms.time_left(ends, self._clock()))
         self._root.after(1000, self._tick)
 
     def _thread(self, run: Callable[..., None], *given: Any) -> None:
