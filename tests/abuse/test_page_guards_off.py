@@ -1,4 +1,4 @@
-"""Each guard of the pages taken out of a copy of their code: the test it names must fail there."""
+"""Each guard of the pages, taken out of a copy of their code: the named test must fail there."""
 
 from __future__ import annotations
 

@@ -101,6 +101,15 @@ def build_app(
     return app
 
 
+def build_pages_app(main: web.Application) -> web.Application:
+    """The pages alone. Shares the parts of `main`, which must be running: it owns the database."""
+    desk = main[DESK]
+    app = web.Application(client_max_size=MAX_BODY, middlewares=[errors.middleware(desk.clock)])
+    app[DESK], app[ROOM] = desk, main[ROOM]
+    app.add_routes(pages.routes())
+    return app
+
+
 def _routes() -> list[web.RouteDef]:
     """Every door of the approver. A GET changes nothing (but `seen`); HEAD is not served."""
     reads = {

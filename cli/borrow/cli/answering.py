@@ -8,6 +8,7 @@ bound to the hash of the request that was shown, so nothing can be swapped in be
 from __future__ import annotations
 
 import os
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -43,11 +44,35 @@ def decisions(client: Control) -> list[dict[str, Any]]:
     return [one for one in found if one.get("state", "pending") == "pending"]
 
 
+def _browse(*, as_json: bool) -> int:
+    """Say where the pages are, and open them if there is a browser to be found."""
+    import webbrowser
+
+    from borrow.cli.home import open_home
+    from borrow.cli.launch import running
+    from borrow.cli.pages import pages_of
+
+    home = open_home()
+    running(home)
+    url = pages_of(home)
+    if as_json:
+        say.document({"url": url})
+        return 0
+    say.line(url)
+    say.note("no passkey in that browser yet? borrow passkey add")
+    if say.is_terminal(sys.stdout) and (os.environ.get("DISPLAY") or sys.platform == "darwin"):
+        webbrowser.open(url)
+    return 0
+
+
 @click.command()
 @click.option("--watch", is_flag=True, help="A list that stays, with keys to answer.")
+@click.option("--browser", is_flag=True, help="Open the approver's page instead.")
 @json_option
-def inbox(*, watch: bool, as_json: bool) -> int:
+def inbox(*, watch: bool, browser: bool, as_json: bool) -> int:
     """Requests that wait for your answer, your own among them."""
+    if browser:
+        return _browse(as_json=as_json)
     if watch:
         return _watch(as_json=as_json)
     waiting = decisions(_client())

@@ -57,6 +57,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "join": Entry(RUNNING, "joining:join", "Join a team with an invitation."),
     "doctor": Entry(RUNNING, "doctor:doctor", "Look for what is wrong here."),
     "profiles": Entry(RUNNING, "profiles:profiles", "Roles as profiles in your AWS config."),
+    "passkey": Entry(RUNNING, "passkeys:passkey", "Your phone's and browsers' passkeys."),
     "totp": Entry(RUNNING, "authenticator:totp", "Your authenticator app."),
     "keys": Entry(RUNNING, "basekeys:keys", "The base keys of solo mode."),
     "imds": Entry(RUNNING, "imds:imds", "Serve one role as instance credentials."),

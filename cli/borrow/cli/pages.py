@@ -6,12 +6,31 @@ import json
 from typing import TYPE_CHECKING, Final
 
 from borrow.cli.checks import Finding
+from borrow.protocol.errors import Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from borrow.cli.home import Home
+
 WITHIN: Final = 10.0  # seconds for an answer
 MOST: Final = 262_144  # bytes of one answer that are read
+
+
+def pages_of(home: Home) -> str:
+    """Where this person's pages are: on this machine in solo mode, else where the approver says."""
+    if home.mode() == "solo":
+        from borrow.cli.solopages import address, remembered
+
+        port = remembered(home.state.path)
+        if not port:
+            raise Unavailable("no port was free for the pages", hint="borrow daemon restart")
+        return address(port)
+    issuer = str(home.config().get("issuer") or "")
+    try:
+        return _told(issuer)
+    except (OSError, ValueError):
+        raise Unavailable("the approver does not answer", hint="borrow doctor") from None
 
 
 def look(issuer: str) -> Iterator[Finding]:
@@ -20,12 +39,9 @@ def look(issuer: str) -> Iterator[Finding]:
     from borrow.approver.settings import origin_of
 
     try:
-        _, found = _get(f"{issuer}/.well-known/openid-configuration")
-        pages = json.loads(found).get("borrow_pages")
-    except (OSError, ValueError, AttributeError):
+        pages = _told(issuer)
+    except (OSError, ValueError):
         return
-    if not isinstance(pages, str) or not pages.startswith(("https://", "http://")):
-        return  # an older approver, without pages
     if not passkeys_work(origin_of(pages)):
         yield Finding(
             "warning",
@@ -42,6 +58,16 @@ def look(issuer: str) -> Iterator[Finding]:
         )
         return
     yield _judged(pages, headers)
+
+
+def _told(issuer: str) -> str:
+    """Raises OSError if it does not answer, ValueError if it names no pages (an older one)."""
+    _, found = _get(f"{issuer}/.well-known/openid-configuration")
+    document = json.loads(found)
+    pages = document.get("borrow_pages") if isinstance(document, dict) else None
+    if not isinstance(pages, str) or not pages.startswith(("https://", "http://")):
+        raise ValueError("it names no pages")
+    return pages
 
 
 def _judged(pages: str, headers: Mapping[str, str]) -> Finding:
