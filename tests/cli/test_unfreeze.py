@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from borrow_fakes.at_terminal import ended, enrolled, next_code, terminal
+from borrow_fakes.lab import wait_for
 from borrow_fakes.solo_mode import refused_with, set_up
 
 if TYPE_CHECKING:
@@ -61,5 +62,9 @@ def test_without_an_app_a_person_says_so_at_a_terminal_and_no_agent_can(solo: Ho
             child.sendline(answer)
             assert ended(child)[0] == code
     solo.borrow("ask", "dev-read")
-    notices = [each["kind"] for each in json.loads(solo.borrow("--json").stdout)["notices"]]
-    assert "device_unfrozen" in notices
+
+    def told() -> bool:
+        notices = json.loads(solo.borrow("--json").stdout)["notices"]
+        return "device_unfrozen" in [each["kind"] for each in notices]
+
+    wait_for(told, why="the notice that the machine may work again")
