@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import re
 import shutil
 import signal
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,7 +29,6 @@ if TYPE_CHECKING:
     from borrow.cli.client import Control
     from borrow.cli.home import Home
 
-CONFIG_WITHIN: Final = 10.0  # seconds for `docker compose config`
 _LONGEST_SOCKET: Final = 107  # bytes of a Unix socket's path
 
 
@@ -101,6 +98,7 @@ def run(
     reason: str,
 ) -> int:
     """Serve each service its socket while a command runs: … -- docker compose up."""
+    from borrow.cli.composed import composed
     from borrow.cli.home import open_home
     from borrow.cli.launch import running
 
@@ -116,10 +114,12 @@ def run(
         )
     home = open_home()
     client = running(home)
-    known = _configured(command)
-    named = project or os.environ.get("COMPOSE_PROJECT_NAME") or known.project or Path.cwd().name
-    told = known.images | dict(_pairs(images))
+    pairs = dict(_pairs(images))
     with _folder(home) as folder:
+        known = composed(command, roles, folder / ".asked")  # no service is called so
+        named = project or known.project or os.environ.get("COMPOSE_PROJECT_NAME")
+        named = named or Path.cwd().name
+        told = known.images | pairs
         port = 0
         for service, role in roles.items():
             claim = {"project": _plain(named), "service": service, "image": told.get(service, "")}
@@ -138,50 +138,6 @@ def _pairs(images: tuple[str, ...]) -> Iterator[tuple[str, str]]:
 def _plain(project: str) -> str:
     """As Compose makes a project's name of a folder's."""
     return re.sub(r"[^a-z0-9_-]", "", project.lower()).lstrip("_-")[:63] or "project"
-
-
-class _Configured:
-    """What compose says of itself; empty where it cannot be asked."""
-
-    def __init__(self, said: object) -> None:
-        table: dict[str, Any] = said if isinstance(said, dict) else {}
-        name, services = table.get("name"), table.get("services")
-        listed: dict[str, Any] = services if isinstance(services, dict) else {}
-        self.project = name if isinstance(name, str) else ""
-        self.images = {
-            service: str(one["image"])[:200]
-            for service, one in listed.items()
-            if isinstance(one, dict) and isinstance(one.get("image"), str)
-        }
-
-
-def _configured(command: tuple[str, ...]) -> _Configured:
-    """Ask the very compose that is to be run, with its own -f and -p, for its configuration."""
-    if command[1:2] != ("compose",) or Path(command[0]).name not in ("docker", "podman"):
-        return _Configured(None)
-    ours: list[str] = []
-    words = iter(command[2:])
-    for word in words:
-        if word in ("-f", "--file", "-p", "--project-name", "--project-directory", "--profile"):
-            ours += [word, next(words, "")]
-        elif not word.startswith("-"):
-            break
-        else:
-            ours.append(word)
-    # The override needs variables that are not there yet; any text will do for the answer.
-    filled = {"BORROW_DIR": "/nowhere", "BORROW_PORT": "1", "BORROW_USER": "0:0"}
-    try:
-        done = subprocess.run(  # noqa: S603  the command that the person is about to run
-            [command[0], "compose", *ours, "config", "--format", "json", "--no-env-resolution"],
-            env=os.environ | filled,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=CONFIG_WITHIN,
-            check=False,
-        )
-        return _Configured(json.loads(done.stdout) if done.returncode == 0 else None)
-    except (OSError, ValueError, RecursionError, subprocess.TimeoutExpired):
-        return _Configured(None)
 
 
 @contextlib.contextmanager

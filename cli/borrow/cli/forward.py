@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import sys
 
 MOST = 64  # connections at once; the daemon has the same bound for one process
@@ -92,5 +93,7 @@ async def _serve(source: str, target: str) -> None:
 
 
 if __name__ == "__main__":
+    # A container's first process is ended by no signal that it does not handle.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_serve(sys.argv[1], sys.argv[2]))
