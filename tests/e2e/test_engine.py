@@ -7,8 +7,6 @@ same project carries to the lab's.
 
 from __future__ import annotations
 
-import json
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any

@@ -68,6 +68,7 @@ def _sidecar(service: str) -> list[str]:
         "/run/borrow/forward",
         "tcp:${BORROW_PORT}",
         "unix:/run/borrow/sock",
+        "sidecar",
     ]
     return [
         f"  {service}-borrow:",

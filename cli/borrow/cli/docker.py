@@ -182,10 +182,9 @@ async def _serve(folder: Path, services: list[str], port: int, command: tuple[st
     loop = asyncio.get_running_loop()
     async with contextlib.AsyncExitStack() as held:
         for service in services:
-            server = await Pipe(
-                f"unix:{folder / service / 'socket' / 'sock'}", f"tcp:{port}"
-            ).start()
-            await held.enter_async_context(server)
+            pipe = Pipe(f"unix:{folder / service / 'socket' / 'sock'}", f"tcp:{port}")
+            held.push_async_callback(pipe.close)
+            await pipe.start()
         loop.add_signal_handler(signal.SIGINT, lambda: None)  # it goes to the child as well
         added = {"BORROW_DIR": str(folder), "BORROW_PORT": str(port), "BORROW_USER": user()}
         child = await asyncio.create_subprocess_exec(*command, env=os.environ | added)
