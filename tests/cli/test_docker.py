@@ -18,7 +18,6 @@ import pytest
 import yaml  # type: ignore[import-untyped]  # it comes with moto, its types do not
 
 from borrow.cli import compose
-from borrow.cli.docker import user
 from borrow.daemon.groups import Group
 from borrow_fakes.lab import BORROW, finish, wait_for
 from borrow_fakes.solo_mode import refused_with
@@ -253,12 +252,6 @@ def test_a_containers_group_is_read_back_from_its_name() -> None:
     for group in (Group("r", 5, 6, container="p/s"), Group("r", 5, 6, agent="a", container="p/s")):
         assert Group.named("r", group.id) == group
     assert not Group("r", 5, 6).same_session(Group("r", 5, 6, container="p/s").id)
-
-
-def test_the_sidecar_is_root_only_where_the_engine_is_rootless() -> None:
-    uid = os.getuid()
-    assert user({"DOCKER_HOST": f"unix:///run/user/{uid}/docker.sock"}) == "0:0"
-    assert user({}) == f"{uid}:{os.getgid()}"
 
 
 def test_the_forwarder_is_python_of_3_8() -> None:

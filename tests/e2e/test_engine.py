@@ -207,6 +207,7 @@ def test_a_no_reaches_the_sdk_with_its_reason_and_its_exit_code_is_ours(shop: Sh
     assert shop.folders() == []
 
 
+@pytest.mark.slow
 def test_two_services_are_two_callers(shop: Shop) -> None:
     every = " ".join(f"{each} {each}-borrow {each}-cloud" for each in ("app", "worker"))
     up = f"{LINE} up -d {every} && docker wait $({LINE} ps -q app) $({LINE} ps -q worker)"
@@ -266,6 +267,7 @@ def test_a_sidecar_has_no_right_and_stays_with_its_service(shop: Shop) -> None:
     assert shop.folders() == []
 
 
+@pytest.mark.slow
 def test_a_sidecar_must_be_the_sockets_owner(shop: Shop) -> None:
     """Why BORROW_USER is who started it: not even root passes without capabilities."""
     place = shop.home.root / "mapped/app"

@@ -24,7 +24,7 @@ from borrow.cli.wrapping import Wrapping
 from borrow.protocol.errors import Misconfigured, Unavailable, Untrusted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from borrow.cli.client import Control
     from borrow.cli.home import Home
@@ -177,8 +177,11 @@ def _lend(client: Control, place: Path, role: str, claim: dict[str, str], reason
 
 async def _serve(folder: Path, services: list[str], port: int, command: tuple[str, ...]) -> int:
     """The sockets, and the command as a child in our terminal; its exit code."""
+    from borrow.cli.engine import user
     from borrow.cli.forward import Pipe
 
+    added = {"BORROW_DIR": str(folder), "BORROW_PORT": str(port)}
+    added["BORROW_USER"] = await asyncio.to_thread(user, command, os.environ)
     loop = asyncio.get_running_loop()
     async with contextlib.AsyncExitStack() as held:
         for service in services:
@@ -186,17 +189,8 @@ async def _serve(folder: Path, services: list[str], port: int, command: tuple[st
             held.push_async_callback(pipe.close)
             await pipe.start()
         loop.add_signal_handler(signal.SIGINT, lambda: None)  # it goes to the child as well
-        added = {"BORROW_DIR": str(folder), "BORROW_PORT": str(port), "BORROW_USER": user()}
         child = await asyncio.create_subprocess_exec(*command, env=os.environ | added)
         for number in (signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, child.send_signal, number)
         code = await child.wait()
     return code if code >= 0 else 128 - code
-
-
-def user(environment: Mapping[str, str] | None = None) -> str:
-    """Who the sidecar is inside, so that it is us outside: root where the engine is rootless."""
-    variables = os.environ if environment is None else environment
-    host = variables.get("DOCKER_HOST", "")
-    rootless = host.startswith(f"unix:///run/user/{os.getuid()}/")
-    return "0:0" if rootless else f"{os.getuid()}:{os.getgid()}"

@@ -176,13 +176,14 @@ def _image(folder: Path) -> Path:
     modules = [str(one) for one in library.glob("lib-dynload/*.so") if not _left_out(one)]
     linked = set(re.findall(r"(/\S+) \(0x", _said("ldd", str(python), *modules)))
     with tarfile.open(path, "w", dereference=True) as tar:
-        for each in ("tmp", "run", "etc", "proc", "sys", "dev"):
-            entry = tarfile.TarInfo(each)
+        files = {"/usr/bin/python3": str(python)} | {each: each for each in sorted(linked)}
+        parents = {str(one) for name in (*files, str(library)) for one in Path(name).parents}
+        for name in sorted({*parents, "/tmp", "/run", "/etc", "/proc", "/sys", "/dev"} - {"/"}):
+            entry = tarfile.TarInfo(name.lstrip("/"))  # the engine would make them for root alone
             entry.type, entry.mode = tarfile.DIRTYPE, 0o755
             tar.addfile(entry)
-        tar.add(python, "usr/bin/python3")
-        for each in sorted(linked):
-            tar.add(each)
+        for name, source in files.items():
+            tar.add(source, name)
         tar.add(library, filter=lambda entry: None if _left_out(entry.name) else entry)
     return path
 
