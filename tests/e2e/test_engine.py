@@ -58,8 +58,16 @@ services:
     network_mode: service:worker
 """
 WHO = """
-import os, sys, time
+import os, socket, sys, time
 time.sleep(float(os.environ["IDLE"] or 0))
+# A sidecar comes a moment after its service; boto3 asks for two seconds, a busy machine is slower.
+port = int(os.environ["AWS_CONTAINER_CREDENTIALS_FULL_URI"].split("/")[2].partition(":")[2])
+for _ in range(300):
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+        break
+    except OSError:
+        time.sleep(0.1)
 import boto3
 from botocore.config import Config
 try:

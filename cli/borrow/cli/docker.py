@@ -181,7 +181,8 @@ async def _serve(folder: Path, services: list[str], port: int, command: tuple[st
     from borrow.cli.forward import Pipe
 
     added = {"BORROW_DIR": str(folder), "BORROW_PORT": str(port)}
-    added["BORROW_USER"] = await asyncio.to_thread(user, command, os.environ)
+    ids = os.getuid(), os.getgid()
+    added["BORROW_USER"] = await asyncio.to_thread(user, command, os.environ, *ids)
     loop = asyncio.get_running_loop()
     async with contextlib.AsyncExitStack() as held:
         for service in services:

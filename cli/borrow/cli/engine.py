@@ -5,8 +5,6 @@ A rootful engine's numbers are the machine's; a rootless engine's root is the pe
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -16,24 +14,24 @@ if TYPE_CHECKING:
 
 ASK_WITHIN: Final = 5.0  # seconds for `docker info`
 ROOT: Final = "0:0"
-_PODMAN: Final = ("podman", "podman-compose")
+_PODMAN: Final = "podman"
 _OPTIONS: Final = ("-H", "--host", "-c", "--context", "--config")
 
 
-def user(command: Sequence[str], environment: Mapping[str, str]) -> str:
+def user(command: Sequence[str], environment: Mapping[str, str], uid: int, gid: int) -> str:
     """`UID:GID`, for the engine that `command` most likely speaks to. Asks it, if that matters."""
-    uid, gid = os.getuid(), os.getgid()
     return ROOT if uid and _is_rootless(command, environment, uid) else f"{uid}:{gid}"
 
 
 def _is_rootless(command: Sequence[str], environment: Mapping[str, str], uid: int) -> bool:
     program = Path(command[0]).name
-    if program in _PODMAN:
+    if any(_PODMAN in word for word in (program, *command[1:])):
         return True  # it has no daemon: who is not root runs it without root
     if environment.get("DOCKER_HOST", "").startswith(f"unix:///run/user/{uid}/"):
         return True
     docker = [command[0], *_where(command[1:])] if program == "docker" else ["docker"]
-    return "name=rootless" in _said([*docker, "info", "--format", "{{json .SecurityOptions}}"])
+    words = [*docker, "info", "--format", "{{json .SecurityOptions}}"]
+    return "name=rootless" in _said(words, environment)
 
 
 def _where(words: Sequence[str]) -> list[str]:
@@ -46,12 +44,11 @@ def _where(words: Sequence[str]) -> list[str]:
     return taken
 
 
-def _said(words: list[str]) -> str:
-    if shutil.which(words[0]) is None:
-        return ""
+def _said(words: list[str], environment: Mapping[str, str]) -> str:
     try:
         done = subprocess.run(  # noqa: S603  the engine's own client
             words,
+            env=environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=ASK_WITHIN,

@@ -17,8 +17,8 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -67,13 +67,11 @@ class Engine:
         """Return when it answers and has the image; RuntimeError with its log if not."""
         self._dir = Path(tempfile.mkdtemp(prefix="b-"))
         try:
-            made: list[Path] = []
-            image = threading.Thread(target=lambda: made.append(_image(self._folder)))
-            image.start()
-            self._spawn()
-            self._await()
-            image.join()
-            self.docker("import", str(made[0]), SIDECAR)
+            with ThreadPoolExecutor(1) as pool:
+                image = pool.submit(_image, self._folder)
+                self._spawn()
+                self._await()
+            self.docker("import", str(image.result()), SIDECAR)
             self.docker("tag", SIDECAR, APP)
         except BaseException as exc:
             exc.add_note(self.log())
