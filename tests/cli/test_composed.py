@@ -57,6 +57,7 @@ def test_the_very_compose_that_is_to_be_run_is_asked(command: str, asking: str) 
 def test_both_kinds_of_compose_are_understood() -> None:
     said = read_json('{"name": "shop", "services": {"app": {"image": "a:1"}, "db": {}, "x": 7}}')
     assert (said.project, said.images) == ("shop", {"app": "a:1"})
+    assert read_lines("name: 'x'\n" + LINES).project == "x"
     assert read_lines(LINES).images == {"1": "localhost:5000/x@sha256:abc", "app": "shop/app:1"}
 
 
@@ -68,7 +69,7 @@ def test_what_is_no_answer_says_nothing(text: str) -> None:
         assert (said.project, said.images) == ("", {})
 
 
-def test_docker_compose_1_is_asked_again_without_json_and_named_by_its_folder(
+def test_docker_compose_1_is_named_by_its_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The env file that the override names is there while it is asked: it is an error without."""

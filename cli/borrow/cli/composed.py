@@ -50,11 +50,10 @@ def composed(command: Sequence[str], services: Iterable[str], scratch: Path) -> 
         (scratch / service).mkdir(parents=True, mode=0o700, exist_ok=True)
         (scratch / service / "env").touch(mode=0o600)
     filled = {"BORROW_DIR": str(scratch), "BORROW_PORT": "1", "BORROW_USER": "0:0"}
-    said = read_json(_said([*asking, "config", "--format", "json"], filled))
-    if not said.project and asking[1:2] != ["compose"]:  # docker-compose 1 knows no JSON
-        said = read_lines(_said([*asking, "config"], filled))
-        return Composed(said.project or _first_project(asking), said.images)
-    return said
+    if Path(asking[0]).name in _ENGINES:
+        return read_json(_said([*asking, "config", "--format", "json"], filled))
+    said = read_lines(_said([*asking, "config"], filled))  # docker-compose 1 knows no JSON
+    return Composed(said.project or _first_project(asking), said.images)
 
 
 def asked_by(command: Sequence[str]) -> list[str]:
@@ -117,17 +116,19 @@ def read_json(text: str) -> Composed:
 
 
 def read_lines(text: str) -> Composed:
-    """Of docker-compose 1, which prints plain YAML of its own making and does not say its name."""
+    """Of docker-compose, which prints plain YAML of its own making; 1 does not say its name."""
     images: dict[str, str] = {}
+    project = ""
     inside, service = False, ""
     for line in text.splitlines():
         if line[:1] not in ("", " "):
             inside = line == "services:"
+            project = line.removeprefix("name: ") if line.startswith("name: ") else project
         elif inside and (named := _SERVICE_LINE.fullmatch(line)):
             service = named[1].strip("'\"")
         elif inside and service and (image := _IMAGE_LINE.fullmatch(line)):
             images[service] = image[1].strip("'\"")[:_MAX_NAME]
-    return Composed("", images)
+    return Composed(project.strip("'\""), images)
 
 
 def _first_project(asking: Sequence[str]) -> str:

@@ -116,7 +116,9 @@ def run(
     client = running(home)
     pairs = dict(_pairs(images))
     with _folder(home) as folder:
-        known = composed(command, roles, folder / ".asked")  # no service is called so
+        scratch = folder / ".asked"  # no service is called so
+        known = composed(command, roles, scratch)
+        shutil.rmtree(scratch, ignore_errors=True)
         named = project or known.project or os.environ.get("COMPOSE_PROJECT_NAME")
         named = named or Path.cwd().name
         told = known.images | pairs
