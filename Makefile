@@ -32,10 +32,10 @@ test: setup
 
 # Compiled first: where PYTHONDONTWRITEBYTECODE is set, a start-up figure would measure the compiler.
 bench: setup
-	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m compileall -q protocol policy minter approver daemon cli
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m compileall -q protocol policy minter approver daemon tray cli
 	@$(BIN)/python bench/run.py
 
 # One hash lock for uv and pip, universal, without addresses.
 lock: 
-	$(BIN)/uv pip compile pyproject.toml --extra demo --group dev --universal --python-version 3.11 \
+	$(BIN)/uv pip compile pyproject.toml --extra demo --extra tray --group dev --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header -q -o requirements.lock

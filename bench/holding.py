@@ -1,4 +1,10 @@
-"""A thousand held calls at once against the real process: what they cost and how they end."""
+"""A thousand held calls at once against the real process: what they cost and how they end.
+
+Of the processor time while dribbling nearly all is the kernel's: on the machine of the figures,
+`write` of six bytes to a thousand sockets four times a second, and nothing else, took 2.8 % of a
+core; every 0.4 s, 1.7 %. The silence starts when the client has sent its request, so it holds the
+0.4 s in which a decision still gets its true status, and what accepting a thousand takes.
+"""
 
 from __future__ import annotations
 

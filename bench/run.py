@@ -21,10 +21,12 @@ from typing import TYPE_CHECKING
 from borrow_fakes.lab import BORROW, Home, home
 
 sys.path.insert(0, str(Path(__file__).parent))
+from desktop import tray
 from edge import build_client, cached
 from holding import held
 from machine import request, rss_kib, solo, wakeups
 from measure import line, paired, percentile, seconds_of
+from prompting import prompt_visible
 
 if TYPE_CHECKING:
     from borrow_fakes.lab import Home
@@ -178,6 +180,10 @@ def team_daemon(rounds: int = 9) -> None:
         line("team daemon, wakeups while idle", figure, "0", met=woken == 0)
 
 
+def has_desk() -> bool:
+    return all(map(shutil.which, ("Xvfb", "xdotool", "openbox", "xfce4-panel")))
+
+
 def main() -> None:
     if os.environ.get("PYTHONDONTWRITEBYTECODE"):
         os.environ.pop("PYTHONDONTWRITEBYTECODE")
@@ -191,6 +197,11 @@ def main() -> None:
         if client := build_client(Path(folder)):
             held(one, client)
     team_daemon()
+    if has_desk():
+        tray()
+        prompt_visible()
+    else:
+        print("no X, panel or notifications here: the tray was not measured")
 
 
 if __name__ == "__main__":

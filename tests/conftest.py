@@ -16,7 +16,7 @@ settings.load_profile("house")
 LOOPBACK = ["127.0.0.1", "::1", "localhost"]
 # A stray AWS or Borrow variable of the person who runs the tests would change what they prove.
 FOREIGN = ("AWS_", "BORROW_", "XDG_", "BOTO_")
-KEPT = ("BORROW_REQUIRE_ALL", "BORROW_TEST_LANE")
+KEPT = ("BORROW_REQUIRE_ALL", "BORROW_TEST_LANE", "BORROW_TEST_ARTEFACTS")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -9,7 +9,7 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-COMPONENTS = ("protocol", "policy", "minter", "approver", "daemon", "cli")
+COMPONENTS = ("protocol", "policy", "minter", "approver", "daemon", "tray", "cli")
 
 
 def tracked(pattern: str) -> list[Path]:

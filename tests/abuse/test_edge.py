@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from borrow.daemon.front import KEEPALIVE, Limits
+from borrow.daemon.front import Limits
+from borrow.daemon.visitor import KEEPALIVE
 from borrow_fakes.edge import (
     OTHER,
     SECRET,

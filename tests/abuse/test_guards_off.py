@@ -1,4 +1,4 @@
-"""Each guard of the daemon taken out of a copy of its code: the named test must fail on the copy.
+"""Each guard of a workstation taken out of a copy of its code: the named test must fail on it.
 
 The guards of the door and the middleware, which can be left out by an argument, are in
 `test_mutations`. Those of the minter (the log entry before its effect, the policy of the moment)
@@ -14,25 +14,36 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import borrow.cli.say
 import borrow.daemon.app
+import borrow.tray
 from borrow_fakes.zygote import Zygote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 TESTS = Path(__file__).parents[1]
-SOURCE = Path(borrow.daemon.app.__file__).parent
+SOURCES = {
+    "daemon": Path(borrow.daemon.app.__file__).parent,
+    "tray": Path(borrow.tray.__file__ or "").parent,
+    "cli": Path(borrow.cli.say.__file__).parent,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Off:
-    """`old` stands in `module` and becomes `new`; `test` is `file::name` under `tests`."""
+    """`old` stands in the package's `module` and becomes `new`; `test` is `file::name`."""
 
     guard: str
     module: str
     old: str
     new: str
     test: str
+    room: str = "daemon"
+
+
+def tray(guard: str, module: str, old: str, new: str, test: str) -> Off:
+    return Off(guard, module, old, new, f"tray/test_{test}", "tray")
 
 
 DAEMON = "abuse/test_daemon.py::"
@@ -40,7 +51,9 @@ CACHE = "daemon/test_cache.py::"
 IMDS = "daemon/test_imds.py::"
 AGENTS = "daemon/test_agents.py::"
 LANE = "daemon/test_lane.py::"
+CROWD = "daemon/test_crowd.py::"
 CSM = "daemon/test_csm.py::"
+WINDOW = "tray/test_window.py::"
 
 GUARDS = (
     # -- the bearer --------------------------------------------------------------------------------
@@ -60,6 +73,26 @@ GUARDS = (
     Off("a kept answer's lease, fast lane", "lane.py",
         "and served.grant.tier not in LEASES", "",
         LANE + "test_an_answer_under_a_lease_is_not_kept_for_its_second"),
+    Off("bearer's session, fast lane", "lane.py",
+        "if not self._bearers.stands(known.bearer):", "if False:",
+        CROWD + "test_a_bearer_whose_session_ended_is_not_held_for"),
+    Off("a held call's answer is looked up as it is given", "crowd.py",
+        "while (body := self._found()) is not None:",
+        "body = self._found()\n            while body is not None:",
+        CROWD + "test_each_batch_is_asked_for_anew_and_nobody_gets_what_is_over"),
+    Off("a held client that left", "crowd.py",
+        "            self._stop()\n", "            pass\n",
+        CROWD + "test_those_who_wait_are_counted_and_the_last_to_leave_takes_the_question_along"),
+    Off("no error ends an opened answer", "crowd.py",
+        "elif status == 200:", "elif True:",
+        CROWD + "test_an_opened_answer_is_never_ended_with_an_error"),
+    Off("whose process is told of", "crowd.py",
+        "if call in self.calls:", "if True:",
+        CROWD + "test_the_process_that_is_told_of_is_one_that_still_waits"),
+    Off("what a held client sends on", "visitor.py",
+        "self._held is not None or not _is_complete(self._buffer[:most])",
+        "not _is_complete(self._buffer[:most])",
+        CROWD + "test_who_floods_a_held_call_is_cut_and_nobody_else"),
     Off("bearer's session", "groups.py",
         "if not await self.session_lives(found.group):", "if False:",
         DAEMON + "test_a20_a_bearer_dies_with_its_session"),
@@ -119,9 +152,13 @@ GUARDS = (
         "may_share=not group.is_apart", "may_share=True",
         DAEMON + "test_an_agent_of_the_same_session_makes_its_own_request"),
     Off("an elevation is its session's", "broker.py",
-        "if grant.role != facts.base and group.same_session(grant.group)",
-        "if grant.role != facts.base",
+        "if grant.lifts and grant.role != facts.base and group.same_session(grant.group)",
+        "if grant.lifts and grant.role != facts.base",
         DAEMON + "test_another_sessions_elevation_lifts_nobody_here"),
+    Off("an elevation is chosen", "broker.py",
+        "if grant.lifts and grant.role != facts.base", "if grant.role != facts.base",
+        "daemon/test_broker.py::"
+        "test_what_one_command_runs_with_lifts_nobody_until_their_person_chooses_it"),
     # -- asking ------------------------------------------------------------------------------------
     Off("denial memory", "denials.py",
         "if denied is None or now.since(denied.at) >= denied.lasts:", "if True:",
@@ -213,6 +250,75 @@ GUARDS = (
         "if standing is None or standing.role != group.role or standing.ends.passed(now):",
         "if standing is None or standing.ends.passed(now):",
         CSM + "test_asking_for_another_role_accepts_no_offer"),
+    # -- the prompt --------------------------------------------------------------------------------
+    Off("what is shown is what was signed", "reviewing.py",
+        'if one.get("mode") != "peer":', "if True:",
+        "daemon/test_answering.py::"
+        "test_what_is_shown_is_read_from_the_signed_bytes_and_not_from_the_approver"),
+    Off("the window's first second", "window.py",
+        "ARM_AFTER: Final = 1000", "ARM_AFTER: Final = 0",
+        WINDOW + "test_in_its_first_second_neither_mouse_nor_keys_decide", "tray"),
+    Off("the window's first second, again", "window.py",
+        'for event in ("<FocusIn>", "<Map>"):', 'for event in ("<Map>",):',
+        WINDOW + "test_coming_back_from_another_window_is_a_first_second_again", "tray"),
+    Off("no default button", "window.py",
+        "(first if first is self._root or self._body.shows(first) else self._root).focus_set()",
+        "self._yes.focus_set()",
+        WINDOW + "test_enter_presses_only_the_button_that_has_the_focus", "tray"),
+    Off("escaping of what is shown", "labels.py",
+        'return shown(value, LINE) if isinstance(value, str) else ""',
+        'return value if isinstance(value, str) else ""',
+        "tray/test_form.py::test_a46_no_text_of_a_request_is_shown_as_it_came", "tray"),
+    Off("escaping of what started it", "labels.py",
+        'chain = [shown(each, 40) for each in', "chain = [each for each in",
+        "tray/test_form.py::test_a46_no_text_of_a_request_is_shown_as_it_came", "tray"),
+    Off("claims stand apart", "dialogue.py",
+        "in _pairs(form.facts, wide)", "in _pairs((*form.facts, *form.claims), wide)",
+        "cli/test_twin.py::test_without_a_display_the_same_question_is_asked_here", "cli"),
+    Off("the terminal's first second", "twin.py",
+        "                self._arm(keys)\n", "",
+        "cli/test_twin.py::test_what_was_typed_ahead_decides_nothing", "cli"),
+    Off("a bare Enter in the terminal", "twin.py",
+        'case "a" if not self._form.cannot:', 'case "a" | "enter" if not self._form.cannot:',
+        "cli/test_twin.py::test_leaving_is_not_now_and_decides_nothing", "cli"),
+    # -- the tray ----------------------------------------------------------------------------------
+    tray("who pressed the button", "bubbles.py",
+        " or message.sender != self._owner", "",
+        "bubbles.py::test_a55_another_programs_press_is_ignored"),
+    tray("a new service's numbers", "bubbles.py",
+        "self._numbers.clear()  #", "#",
+        "bubbles.py::test_a_new_service_knows_none_of_the_old_ones_questions"),
+    tray("no button that says yes", "bubbles.py",
+        "and action in LABELS:", "and action:",
+        "bubbles.py::test_a_press_reaches_us_with_the_question_it_was_for"),
+    tray("markup", "bubbles.py",
+        "html.escape(line, quote=False)", "line",
+        "bubbles.py::test_markup_is_shown_as_it_was_typed"),
+    tray("a line's number is its own", "dbusmenu.py",
+        "number = before.get(key, self._next)", "number = len(self._numbers) + 1",
+        "dbusmenu.py::test_a_click_on_a_line_that_has_just_gone_does_nothing"),
+    tray("countdowns in place", "dbusmenu.py",
+        "if self._children != layout:", "if True:",
+        "dbusmenu.py::test_a_countdown_changes_words_in_place_and_lays_nothing_out_anew"),
+    tray("a locked screen", "quiet.py",
+        "fresh = [] if quiet else", "fresh =",
+        "quiet.py::test_while_the_screen_is_locked_nothing_is_shown_and_then_it_is"),
+    tray("ignored questions", "quiet.py",
+        "if memory.ignored.get(each.role, 0) < IGNORED", "if True",
+        "quiet.py::test_after_two_ignored_questions_of_a_role_the_badge_alone_tells"),
+    tray("many questions", "quiet.py",
+        "if len(asking) > MOST:", "if False:",
+        "quiet.py::test_more_than_three_questions_are_one_and_told_again_when_they_doubled"),
+    tray("escaping", "snapshot.py",
+        "return shown(value, limit) if isinstance(value, str)",
+        "return value[:limit] if isinstance(value, str)",
+        "snapshot.py::test_hostile_text_is_escaped_once_and_cut"),
+    tray("plain ids", "snapshot.py",
+        "isinstance(value, str) and _ID.fullmatch(value)", "isinstance(value, str)",
+        "snapshot.py::test_an_id_that_is_none_makes_no_line_that_could_be_clicked"),
+    tray("what really runs", "snapshot.py",
+        'exe = process.get("exe")', 'exe = (process.get("argv") or [""])[0]',
+        "snapshot.py::test_a45_the_program_is_what_runs_and_not_what_it_calls_itself"),
 )  # fmt: skip
 
 # What a change needs beside its own line, to be the change that is meant.
@@ -227,14 +333,20 @@ def _any(grant_id, now):
 
 
 def copy_without(off: Off, folder: Path) -> None:
-    """The daemon's package in `folder`, with one guard less."""
-    package = folder / "borrow" / "daemon"
-    shutil.copytree(SOURCE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    """The room's package in `folder`, with one guard less."""
+    package = copy_of(off.room, folder)
     module = package / off.module
     text = module.read_text(encoding="utf-8")
     assert text.count(off.old) == 1, "the code moved on: find the place of this guard again"
-    changed = text.replace(off.old, off.new) + _HELP.get(off.module, "")
+    changed = text.replace(off.old, off.new)
+    changed += _HELP.get(off.module, "") if off.room == "daemon" else ""
     module.write_text(changed, encoding="utf-8")
+
+
+def copy_of(package: str, folder: Path) -> Path:
+    copy = folder / "borrow" / package
+    shutil.copytree(SOURCES[package], copy, ignore=shutil.ignore_patterns("__pycache__"))
+    return copy
 
 
 @pytest.fixture(scope="module")
@@ -264,8 +376,9 @@ def test_with_the_guard_off_its_test_fails(off: Off, zygote: Zygote, tmp_path: P
 @pytest.mark.slow
 def test_with_every_guard_in_place_those_tests_pass(zygote: Zygote, tmp_path: Path) -> None:
     """Else the others would prove nothing. Here only: that the copy by itself changes nothing."""
-    package = tmp_path / "borrow" / "daemon"
-    shutil.copytree(SOURCE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    package = copy_of("daemon", tmp_path)
+    copy_of("tray", tmp_path)
+    copy_of("cli", tmp_path)
     for module, text in _HELP.items():
         with (package / module).open("a") as file:
             file.write(text)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from borrow.protocol.decision import read_statement, sign_statement
 from borrow.protocol.events import SESSION_REVOKED
+from borrow.protocol.request import open_hashed
 from borrow.protocol.strict import b64url
 from borrow_fakes.front_desk import BEA, Client, FrontDesk
 
@@ -24,7 +25,7 @@ async def test_a_summary_has_what_a_person_needs_to_decide(ann: Client, bea: Cli
         "tier": "sensitive",
         "rule": "admin",
         "mode": "peer",
-        "factors": ["device"],
+        "factors": ["device", "passkey"],
         "match": True,
         "number": asked["borrow_number"],
         "seconds": 1800,
@@ -50,6 +51,32 @@ async def test_in_mode_self_the_number_shows_on_the_asking_workstation_only(
         assert "number" not in shown
         assert asked["borrow_number"] not in str(shown["words"])
         assert listed["mine"]
+
+
+async def test_the_signed_bytes_come_where_the_number_may_be_known(
+    ann: Client, bea: Client
+) -> None:
+    await ann.enrol_codes()
+    own = (await ann.ask("dev-write")).ok()["borrow_request"]
+    assert "signed" not in (await ann.get(f"/decisions/{own}", "decide")).ok()
+    name = (await ann.ask("prod-admin")).ok()["borrow_request"]
+    shown = (await bea.get(f"/decisions/{name}", "decide")).ok()
+    read = open_hashed(shown["signed"], shown["request_hash"], issuer=ann.device.issuer)
+    assert (read.role.identifier, read.number) == ("prod-admin", shown["number"])
+
+
+async def test_with_a_request_comes_the_last_one_that_was_decided(
+    ann: Client, bea: Client, clock: Clock
+) -> None:
+    first = (await ann.ask("prod-admin")).ok()["borrow_request"]
+    assert (await bea.get(f"/decisions/{first}", "decide")).ok()["last"] is None
+    (await bea.say(first, "deny", reason="not today")).ok()
+    clock.advance(60)
+    deliberate = {"via": "cli", "group": "prod-admin:10:100", "host": "lab"}
+    again = (await ann.ask("prod-admin", context=deliberate)).ok()["borrow_request"]
+    last = (await bea.get(f"/decisions/{again}", "decide")).ok()["last"]
+    assert (last["request"], last["state"]) == (first, "denied")
+    assert (last["justification"], last["decided_by"]) == ("a good reason", [BEA])
 
 
 async def test_a51_reading_changes_nothing_but_seen(ann: Client, bea: Client) -> None:

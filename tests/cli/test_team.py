@@ -105,6 +105,8 @@ def test_not_me_ends_it_all_and_another_person_lets_it_work_again(
     error, _ = refused_with(bo.borrow("ask", "prod-write", "-m", "and once more", ok=False), 3)
     assert "frozen" in error
     device = json.loads((bo.state / "config.json").read_text())["client_id"]
+    _, hint = refused_with(bo.borrow("unfreeze", ok=False), 3)
+    assert hint.endswith(f"`borrow server unfreeze {device} --by PERSON`")
     words = ("server", "unfreeze", device, "--by")
     refused_with(server.borrow(*words, BO, ok=False), 3)
     server.borrow(*words, ANN)
@@ -182,6 +184,17 @@ def test_strangers_are_not_invited_and_keys_are_not_printed_into_pipes(server: H
     assert hint.endswith("--json")
 
 
+def at_terminal(one: Home, *words: str) -> str:
+    child: pexpect.spawn[str] = pexpect.spawn(
+        BORROW, list(words), env=one.env, encoding="utf-8", timeout=15
+    )
+    child.expect(pexpect.EOF)
+    shown = str(child.before)
+    child.close()
+    assert child.exitstatus == 0, shown
+    return shown
+
+
 def test_a_terminal_shows_the_invitation_and_the_words(server: Home) -> None:
     child: pexpect.spawn[str] = pexpect.spawn(
         BORROW, ["server", "invite", BO], env=server.env, encoding="utf-8", timeout=15
@@ -194,6 +207,61 @@ def test_a_terminal_shows_the_invitation_and_the_words(server: Home) -> None:
     words = json.loads(server.borrow("server", "status", "--json").stdout)
     assert words["words_a"] in shown
     assert words["words_m"] in shown
+
+
+def test_the_status_says_where_the_pages_are_and_that_an_address_has_no_passkeys(
+    server: Home, ann: Home
+) -> None:
+    told = server.borrow("server", "status").stdout
+    assert "no passkeys there: browsers want https and a name" in told
+    findings = json.loads(ann.borrow("doctor", "--json", ok=False).stdout)["findings"]
+    assert [f["level"] for f in findings if f["what"] == "pages"] == ["warning"]
+
+
+def test_with_a_name_the_invitation_is_drawn_for_a_phone_and_the_doctor_sees_the_pages(
+    fresh: Home,
+) -> None:
+    port = free_port()
+    fresh.extra["BORROW_SERVER_DIR"] = str(fresh.root / "server")
+    issuer, pages = f"http://127.0.0.1:{port}", f"http://localhost:{port}"
+    fresh.borrow("server", "init", "--issuer", issuer, "--admin", ANN)
+    settings = fresh.root / "server/server.toml"
+    settings.write_text(f'public_url = "{pages}"\n' + settings.read_text())
+    child = fresh.spawn(BORROW, "server", "serve")
+    try:
+        up = lambda: fresh.borrow("server", "status", ok=False).returncode == 0  # noqa: E731
+        wait_for(up, why="the server")
+        shown = at_terminal(fresh, "server", "invite", ANN)
+        assert f"borrow join '{issuer}/join#" in shown
+        assert f"{pages}/join#" in shown
+        assert "for one workstation or one phone or browser" in shown
+        assert "█" in shown
+        fresh.borrow("join", invitation(fresh, ANN), "--yes")
+        findings = json.loads(fresh.borrow("doctor", "--json", ok=False).stdout)["findings"]
+        assert [f["level"] for f in findings if f["what"] == "pages"] == ["ok"]
+    finally:
+        child.terminate()
+        child.communicate(timeout=20)
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ('public_url = "http://borrow.example.com"', "public_url is not an https address"),
+        ('public_url = "https://borrow.example.com/pages"', "the public_url has a path"),
+        ('trusted_proxies = "10.0.0.7"', "trusted_proxies is no list"),
+        ('trusted_proxies = ["proxy"]', "trusted_proxies holds something that is no address"),
+    ],
+)
+def test_settings_of_the_pages_that_cannot_work_are_refused(
+    fresh: Home, line: str, why: str
+) -> None:
+    fresh.extra["BORROW_SERVER_DIR"] = str(fresh.root / "server")
+    fresh.borrow("server", "init", "--issuer", "https://borrow.example.com", "--admin", ANN)
+    settings = fresh.root / "server/server.toml"
+    settings.write_text(f"{line}\n" + settings.read_text())
+    error, _ = refused_with(fresh.borrow("server", "serve", ok=False), 1)
+    assert why in error
 
 
 def test_a_second_server_on_the_same_folder_is_refused(server: Home) -> None:

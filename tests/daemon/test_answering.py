@@ -10,6 +10,7 @@ from borrow.protocol.decision import verify_statement_signature
 from borrow.protocol.keys import PublicKeys
 from borrow.protocol.request import AwsRole
 from borrow.protocol.strict import from_b64url
+from borrow_fakes.approver import PERSON
 from borrow_fakes.workstation import Workstation, workstation
 
 
@@ -102,3 +103,50 @@ async def test_the_inbox_is_counted_for_the_status() -> None:
         told = await machine.control("GET", "/v1/inbox")
         assert len(told["decisions"]) == 1
         assert (await machine.control("GET", "/v1/status"))["inbox"] == 1
+
+
+async def test_what_is_shown_is_read_from_the_signed_bytes_and_not_from_the_approver() -> None:
+    """A56: the approver says something harmless; the yes would be to what was signed."""
+    async with workstation() as machine:
+        await machine.ask({"role": "prod-admin", "reason": "drop the ledger", "wait": False})
+        subject = machine.fake.last.id
+        machine.fake.told = {
+            "role": "read-logs",
+            "arn": "arn:aws:iam::111122223333:role/logs",
+            "justification": "a look",
+            "person": "bea@example.com",
+            "number": "000",
+        }
+        shown = await machine.control("GET", f"/v1/decisions/{subject}")
+        asked = machine.fake.last.request
+        assert (shown["role"], shown["arn"]) == ("prod-admin", asked.role.arn)
+        assert (shown["justification"], shown["number"]) == ("drop the ledger", asked.number)
+        assert shown["person"] == PERSON
+        assert shown["context"] == asked.context
+        assert "signed" not in shown
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"signed": ""},
+        {"signed": "a.b.c"},
+        {"signed": "\ud800"},
+        {"signed": 7},
+        {"signed": "x" * 40_000},
+        {"request_hash": "another"},
+        {"request_hash": None},
+        {"seconds": 7200},
+        {"seconds": "3600"},
+    ],
+)
+async def test_what_does_not_fit_the_signed_request_is_not_shown(told: dict[str, Any]) -> None:
+    async with workstation() as machine:
+        await machine.ask({"role": "prod-admin", "seconds": 3600, "wait": False})
+        subject, request_hash = machine.fake.last.id, machine.fake.last.hash
+        machine.fake.told = told
+        answer = await machine.control("GET", f"/v1/decisions/{subject}")
+        assert answer["status"] == 400, answer
+        body = {"decision": "approve", "request_hash": request_hash}
+        assert (await machine.control("POST", f"/v1/decisions/{subject}", body))["status"] == 400
+        assert machine.fake.decided == []

@@ -7,6 +7,8 @@ import calendar
 import time
 from typing import TYPE_CHECKING
 
+import pytest
+
 from borrow.daemon.front import Limits
 from borrow.protocol.errors import Refused
 from borrow_fakes.approver import role_entry
@@ -316,6 +318,33 @@ async def test_an_elastic_role_is_its_base_until_its_callers_are_lifted() -> Non
         await machine.control("POST", "/v1/return", {"role": "prod-admin"})
         again = await machine.fetch("work", bearer)
         assert again.json["RoleArn"].endswith("role/dev-read")
+
+
+@pytest.mark.parametrize("mode", ["auto", "peer"])
+async def test_what_one_command_runs_with_lifts_nobody_until_their_person_chooses_it(
+    mode: str,
+) -> None:
+    """A role used in the same terminal for something else is no elevation, whoever said yes."""
+    async with workstation() as machine:
+        machine.fake.roles["work"] = role_entry("work", base="dev-read")
+        machine.fake.roles["dev-read"] = role_entry("dev-read", mode="auto")
+        machine.fake.roles["prod-admin"] = role_entry("prod-admin", mode=mode)
+        machine.fake.auto = True
+        bearer, apply = await machine.bearer("work"), await machine.bearer("prod-admin")
+        assert (await machine.fetch("prod-admin", apply)).status == 200
+        before = await machine.fetch("work", bearer)
+        assert before.json["RoleArn"].endswith("role/dev-read")
+        asked = len(machine.fake.asked)
+        await machine.ask({"role": "prod-admin", "wait": True})
+        lifted = await machine.fetch("work", bearer)
+        assert lifted.json["RoleArn"].endswith("role/prod-admin")
+        assert len(machine.fake.asked) == asked  # it was there: nobody was asked
+        await machine.control("POST", "/v1/return", {"role": "prod-admin"})
+        again = await machine.fetch("work", bearer)
+        assert again.json["RoleArn"].endswith("role/dev-read")
+        assert (await machine.fetch("prod-admin", apply)).status == 200
+        later = await machine.fetch("work", bearer)
+        assert later.json["RoleArn"].endswith("role/dev-read")
 
 
 async def test_an_extension_replaces_the_grant_and_the_job_goes_on() -> None:

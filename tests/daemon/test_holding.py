@@ -7,7 +7,7 @@ from datetime import datetime
 import pytest
 
 from borrow.daemon.documents import explanation
-from borrow.daemon.holding import DRIBBLE, PLAIN, RUST_WAITS, status_of, technique_for
+from borrow.daemon.techniques import DRIBBLE, PLAIN, RUST_WAITS, status_of, technique_for
 from borrow.protocol.errors import Misconfigured, Needs, Refused, Unavailable, Untrusted
 
 Header = tuple[bytes, bytes]

@@ -111,6 +111,7 @@ async def talk(machine: Workstation, request: str, bearer: str, patience: float 
 
 _VARYING = re.compile(
     rb"Date: [^\r]*|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ|ASIA\d{16}|canary[-\w]*|127\.0\.0\.1:\d+"
+    rb"|r-[0-9a-z]{20,}"
 )
 
 
@@ -121,13 +122,18 @@ def comparable(data: bytes) -> object:
 
 
 @contextlib.asynccontextmanager
-async def pair() -> AsyncIterator[Pair]:
+async def pair(*, denied: bool = False) -> AsyncIterator[Pair]:
+    """`denied`: a no is remembered for both; else both have a credential."""
     async with workstation(lane=True) as on, workstation(lane=False) as off:
         for machine in (on, off):
-            machine.fake.auto = True
+            machine.fake.auto = not denied
         bearers = (await on.bearer(), await off.bearer())
         for machine, bearer in zip((on, off), bearers, strict=True):
-            assert (await machine.fetch(ROLE, bearer)).status == 200
+            fetch = asyncio.get_running_loop().create_task(machine.fetch(ROLE, bearer))
+            if denied:
+                await machine.fake.asked_for()
+                await machine.fake.deny()
+            assert (await fetch).status == (403 if denied else 200)
         yield Pair(on, off, bearers)
 
 
@@ -234,6 +240,16 @@ def edited(edits: list[tuple[int, int, str]]) -> str:
     return text + "\r\n"
 
 
+async def test_after_a_no_odd_requests_are_told_the_same_with_the_lane_and_without() -> None:
+    async with pair(denied=True) as both:
+        for at in range(0, len(ODD), 10):
+            answers = await asyncio.gather(*(both.answers(each) for each in ODD[at : at + 10]))
+            for request, (one, other) in zip(ODD[at : at + 10], answers, strict=True):
+                assert one == other, request
+        for machine in (both.on, both.off):
+            assert len(machine.fake.asked) == 1
+
+
 async def test_edited_requests_get_the_same_answer_with_the_lane_and_without() -> None:
     requests: list[str] = []
 
@@ -243,12 +259,13 @@ async def test_edited_requests_get_the_same_answer_with_the_lane_and_without() -
         requests.append(edited(edits))
 
     collect()
-    async with pair() as both:
-        for at in range(0, len(requests), 20):
-            batch = requests[at : at + 20]
-            answers = await asyncio.gather(*(both.answers(each) for each in batch))
-            for request, (one, other) in zip(batch, answers, strict=True):
-                assert one == other, request
+    for denied in (False, True):
+        async with pair(denied=denied) as both:
+            for at in range(0, len(requests), 20):
+                batch = requests[at : at + 20]
+                answers = await asyncio.gather(*(both.answers(each) for each in batch))
+                for request, (one, other) in zip(batch, answers, strict=True):
+                    assert one == other, request
 
 
 # -- what may be served is looked at each time ---------------------------------------------------

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
-from borrow.daemon.ticker import DRIBBLE, EVERY, Ticker
+from borrow.daemon.ticker import DRIBBLE, EVERY, EVERY_OF_MANY, MANY, Ticker
+from borrow_fakes.edge import until
 
 if TYPE_CHECKING:
     from typing_extensions import override
@@ -43,84 +44,6 @@ def test_a_beat_is_one_space_in_one_chunk_four_times_a_second() -> None:
     assert (DRIBBLE, EVERY) == (b"1\r\n \r\n", 0.25)
 
 
-async def test_every_held_call_gets_the_same_beats() -> None:
-    ticker, calls = Ticker(every=BEAT), [Held() for _ in range(150)]
-    for call in calls:
-        ticker.add(call.transport)
-    await asyncio.sleep(BEAT * 3.5)
-    ticker.close()
-    assert {len(call.written) for call in calls} <= {2, 3}
-    assert {chunk for call in calls for chunk in call.written} == {DRIBBLE}
-
-
-async def test_it_does_not_exist_while_nothing_is_held() -> None:
-    ticker, call = Ticker(every=BEAT), Held()
-    states = [ticker.running]
-    ticker.add(call.transport)
-    states.append(ticker.running)
-    ticker.remove(call.transport)
-    states.append(ticker.running)
-    assert states == [False, True, False]
-    await asyncio.sleep(BEAT * 2)
-    assert call.written == []
-
-
-async def test_it_starts_again_for_the_next_call() -> None:
-    ticker, first, second = Ticker(every=BEAT), Held(), Held()
-    ticker.add(first.transport)
-    ticker.remove(first.transport)
-    ticker.add(second.transport)
-    await asyncio.sleep(BEAT * 1.5)
-    ticker.close()
-    assert (first.written, second.written) == ([], [DRIBBLE])
-
-
-async def test_a_client_that_does_not_read_gets_no_more() -> None:
-    ticker, full, reading = Ticker(every=BEAT), Held(), Held()
-    full.unsent = 5
-    ticker.add(full.transport)
-    ticker.add(reading.transport)
-    await asyncio.sleep(BEAT * 1.5)
-    assert full.written == []
-    assert set(reading.written) == {DRIBBLE}  # a slow machine may have fitted in one more
-    full.unsent = 0
-    await asyncio.sleep(BEAT * 1.5)
-    ticker.close()
-    assert set(full.written) == {DRIBBLE}
-
-
-async def test_a_client_that_left_is_forgotten() -> None:
-    ticker, gone = Ticker(every=BEAT), Held()
-    ticker.add(gone.transport)
-    gone.closing = True
-    await asyncio.sleep(BEAT * 1.5)
-    assert (gone.written, len(ticker), ticker.running) == ([], 0, False)
-
-
-async def test_no_beat_follows_a_removal_within_the_same_round() -> None:
-    """The body may be under way: a stray chunk in it would break the answer."""
-
-    class Removing(Held):
-        def write(self, data: bytes) -> None:  # type: ignore[explicit-override]  # 3.12 has it
-            ticker.remove(last.transport)
-
-    ticker, last = Ticker(every=BEAT), Held()
-    for _ in range(64):
-        ticker.add(Removing().transport)
-    ticker.add(last.transport)
-    await asyncio.sleep(BEAT * 1.5)
-    ticker.close()
-    assert last.written == []
-
-
-async def test_removing_a_stranger_is_fine() -> None:
-    ticker, call = Ticker(every=BEAT), Held()
-    ticker.add(call.transport)
-    ticker.remove(Held().transport)
-    assert ticker.running
-    ticker.close()
-
-
 class Clockwork:
     """An event loop's timers, in virtual time: whoever works moves the clock."""
 
@@ -143,14 +66,130 @@ class Clockwork:
     def call_soon(self, callback: Callable[..., object], *args: Any) -> asyncio.Handle:
         return self.call_at(self.now, callback, *args)
 
+    def cancel(self) -> None:
+        """We are our own handle."""
+        self.due = None
+
+    def run_for(self, seconds: float) -> None:
+        """All that falls due within them."""
+        end = self.now + seconds
+        while self.due is not None and self.due[0] <= end:
+            self.run_one()
+        self.now = end
+
     def run_one(self) -> float:
         """Jump to what is due and do it; when that was."""
         assert self.due is not None
-        when, callback, args = self.due
+        (when, callback, args), self.due = self.due, None
         self.now = max(self.now, when)
         began = self.now
         callback(*args)
         return began
+
+
+def ticking() -> tuple[Ticker, Clockwork]:
+    clockwork = Clockwork()
+    return Ticker(every=BEAT, loop=lambda: clockwork), clockwork
+
+
+def test_every_held_call_gets_the_same_beats() -> None:
+    ticker, clockwork = ticking()
+    calls = [Held() for _ in range(150)]
+    for call in calls:
+        ticker.add(call.transport)
+    clockwork.run_for(BEAT * 3.5)
+    assert {tuple(call.written) for call in calls} == {(DRIBBLE,) * 3}
+
+
+def test_many_calls_get_a_slower_beat_and_the_quick_one_once_they_are_few_again() -> None:
+    clockwork = Clockwork()
+    ticker, calls = Ticker(loop=lambda: clockwork), [Held() for _ in range(MANY + 1)]
+    for call in calls:
+        ticker.add(call.transport)
+    clockwork.run_for(EVERY + EVERY_OF_MANY * 9.5)
+    assert {len(call.written) for call in calls} == {10}
+    ticker.remove(calls.pop().transport)
+    clockwork.run_for(EVERY_OF_MANY + EVERY * 3)
+    assert {len(call.written) for call in calls} == {14}
+    assert EVERY_OF_MANY <= 0.5  # two beats in the second that IMDS clients wait
+
+
+def test_it_does_not_exist_while_nothing_is_held() -> None:
+    ticker, clockwork = ticking()
+    call = Held()
+    states = [ticker.running]
+    ticker.add(call.transport)
+    states.append(ticker.running)
+    ticker.remove(call.transport)
+    states.append(ticker.running)
+    assert states == [False, True, False]
+    assert clockwork.due is None
+    assert call.written == []
+
+
+def test_it_starts_again_for_the_next_call() -> None:
+    ticker, clockwork = ticking()
+    first, second = Held(), Held()
+    ticker.add(first.transport)
+    ticker.remove(first.transport)
+    ticker.add(second.transport)
+    clockwork.run_for(BEAT * 1.5)
+    assert (first.written, second.written) == ([], [DRIBBLE])
+
+
+def test_a_client_that_does_not_read_gets_no_more() -> None:
+    ticker, clockwork = ticking()
+    full, reading = Held(), Held()
+    full.unsent = 5
+    ticker.add(full.transport)
+    ticker.add(reading.transport)
+    clockwork.run_for(BEAT * 1.5)
+    assert (full.written, reading.written) == ([], [DRIBBLE])
+    full.unsent = 0
+    clockwork.run_for(BEAT)
+    assert full.written == [DRIBBLE]
+
+
+def test_a_client_that_left_is_forgotten() -> None:
+    ticker, clockwork = ticking()
+    gone = Held()
+    ticker.add(gone.transport)
+    gone.closing = True
+    clockwork.run_for(BEAT * 1.5)
+    assert (gone.written, len(ticker), ticker.running) == ([], 0, False)
+
+
+def test_no_beat_follows_a_removal_within_the_same_round() -> None:
+    """The body may be under way: a stray chunk in it would break the answer."""
+
+    class Removing(Held):
+        @override
+        def write(self, data: bytes) -> None:
+            ticker.remove(last.transport)
+
+    ticker, clockwork = ticking()
+    last = Held()
+    for _ in range(64):
+        ticker.add(Removing().transport)
+    ticker.add(last.transport)
+    clockwork.run_for(BEAT * 1.5)
+    assert last.written == []
+
+
+def test_removing_a_stranger_is_fine() -> None:
+    ticker, _ = ticking()
+    call = Held()
+    ticker.add(call.transport)
+    ticker.remove(Held().transport)
+    assert ticker.running
+
+
+async def test_a_real_loop_beats_too() -> None:
+    ticker, call = Ticker(every=BEAT), Held()
+    ticker.add(call.transport)
+    await until(lambda: len(call.written) > 2)
+    ticker.close()
+    assert set(call.written) == {DRIBBLE}
 
 
 class Slow(Held):

@@ -192,10 +192,12 @@ def set_up(one: Home, cloud: StandInProcess, more: str = "") -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """The SDK matrix as a table: client by scenario, as the tests recorded it."""
+    """The SDK matrix as a table: client by scenario, as the tests recorded it; and smaller ones."""
+    from borrow_fakes import tables
     from borrow_fakes.sdks import drawn
 
     cells: dict[tuple[str, str], str] = {}
+    entries: list[tables.Entry] = []
     for reports in terminalreporter.stats.values():
         for report in reports:
             if getattr(report, "when", "") != "call":
@@ -205,10 +207,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
                 if name == "matrix":
                     client, column, text = value
                     mine[client, column] = text
+                if name == "table":
+                    entries.append(tuple(value))
             for place, text in mine.items():  # several tests may fill one cell: a failure stays
                 if cells.get(place) != matrix.FAILED:
                     cells[place] = text
     if cells:
         terminalreporter.section("SDK matrix")
         for line in drawn(cells):
+            terminalreporter.write_line(line)
+    for title, lines in tables.drawn(entries).items():
+        terminalreporter.section(title)
+        for line in lines:
             terminalreporter.write_line(line)

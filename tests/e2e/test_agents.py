@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
+from typing import TYPE_CHECKING, Any
 
+import pexpect
 import pytest
 
-from borrow_fakes.lab import BORROW, Home, finish
+from borrow_fakes.lab import AWS_CLI_V1, BORROW, Home, finish
+from borrow_fakes.sdks import BOTO3
+
+if TYPE_CHECKING:
+    from borrow.cli.demo.standin_process import StandInProcess
 
 AGENT = {"CLAUDECODE": "1"}
 CODE = "import boto3; print(boto3.client('sts').get_caller_identity()['Arn'])"
@@ -94,3 +101,58 @@ def test_a_run_named_an_agents_uses_the_base_and_never_its_persons_live_grant(
     assert code == 0, err
     assert "assumed-role/Reader/" in out
     assert ",agent=helper" in out
+
+
+def test_an_agents_own_sdk_never_rides_on_its_persons_live_grant(
+    working: Home, cloud: StandInProcess
+) -> None:
+    """In the person's own terminal, with the person's own variables, while the grant is live.
+
+    Also by a descendant without the agent's marks, in a session and at a terminal of its own.
+    """
+    # A shell of the person's, at a terminal, whose environment is that of `borrow run`.
+    person: Any = pexpect.spawn(
+        BORROW, ["run", "click", "--", "/bin/sh"],
+        env=working.env | {"PS1": "> ", "ENV": "", "AWS_REGION": "us-east-1"},
+        cwd=str(working.root), encoding="utf-8", timeout=30, dimensions=(24, 250),
+    )  # fmt: skip
+    assert os.getsid(person.pid) == person.pid
+    who, aws = " ".join(BOTO3.command), f"{AWS_CLI_V1} sts get-caller-identity"
+    person.expect("> ")
+    person.sendline(who)
+    assert working.decide(working.pending("click")["request"]).status == 200
+    person.expect("assumed-role/Admin/")
+    person.expect("> ")
+    before = len(cloud.trail())
+
+    script = working.root / "agent.py"
+    script.write_text(AS_AN_AGENT)
+    for how, command in (("marked", who), ("hidden", aws)):
+        person.sendline(f"{sys.executable} {script} {how} {command}")
+        person.expect(r"ended (\d+)")
+        assert person.match[1] != "0"
+        told = str(person.before)
+        assert "assumed-role" not in told
+        assert "takes a click only" in " ".join(told.split())  # a click is never for an agent
+        person.expect("> ")
+    assert working.asks() == []
+    assert len(cloud.trail()) == before  # no call was made with anything
+
+    person.sendline(who)
+    person.expect("assumed-role/Admin/")  # its person goes on
+    person.close(force=True)
+
+
+# What an agent does with a command: runs it in an environment with its marks. Or `hidden`: in one
+# without, by a child in a session and at a terminal of its own.
+AS_AN_AGENT = """
+import os, pty, subprocess, sys
+if os.environ.get("CLAUDECODE") != "1":
+    os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | {"CLAUDECODE": "1"})
+if sys.argv[1] == "hidden":
+    del os.environ["CLAUDECODE"]
+    code = os.waitstatus_to_exitcode(pty.spawn(sys.argv[2:]))
+else:
+    code = subprocess.run(sys.argv[2:], start_new_session=True).returncode
+print("ended", code, flush=True)
+"""

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from borrow.daemon.holding import technique_for
+from borrow.daemon.techniques import technique_for
 from borrow_fakes import silence
 from borrow_fakes.disguise import Disguise
 from borrow_fakes.lab import finish

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-import borrow.daemon.credential
 from borrow_fakes.lab import BORROW, finish, wait_for
-from borrow_fakes.matrix import REGION, Cell, failed, succeeded
+from borrow_fakes.matrix import REGION, Cell, failed, go_on, helper, profile, succeeded
 from borrow_fakes.sdks import BOTO3, CLI_V1, CLI_V2, JAVA_V2, JS_V3, SOURCES, Sdk, here
 
 if TYPE_CHECKING:
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
     Table = Callable[..., Cell]
 
-HELPER: Final = str(borrow.daemon.credential.__file__)
 REASON: Final = "not during the freeze"
 NEXT: Final = "arn:aws:iam::123456789012:role/Next"
 PUT: Final = ("s3api", "put-object", "--bucket", "lab", "--key", "x")
@@ -34,18 +32,6 @@ PUT: Final = ("s3api", "put-object", "--bucket", "lab", "--key", "x")
 def some(*sdks: Sdk) -> pytest.MarkDecorator:
     names = [one.name.replace(" ", "-") for one in sdks]
     return pytest.mark.parametrize("sdk", sdks, ids=names)
-
-
-def profile(cell: Cell, *lines: str) -> dict[str, str]:
-    """The environment of one who chose a profile of these lines."""
-    path = cell.home.root / f"home/{cell.role}"
-    path.write_text("\n".join(["[profile borrowed]", *lines, "region = us-east-1\n"]))
-    return REGION | {"AWS_CONFIG_FILE": str(path), "AWS_PROFILE": "borrowed"}
-
-
-def helper(cell: Cell) -> dict[str, str]:
-    line = f"{sys.executable} -I -S -E {HELPER} {cell.home.socket} {cell.role}"
-    return profile(cell, f"credential_process = {line}")
 
 
 @some(*here())
@@ -124,12 +110,6 @@ def test_a_denied_call_is_offered_and_its_next_one_is_held_after_the_ask(
     assert roles == ["Reader", "Admin"]
     assert cell.questions()[-1] == request
     cell.ok()
-
-
-def go_on(child: subprocess.Popen[str]) -> None:
-    assert child.stdin is not None
-    child.stdin.write("\n")
-    child.stdin.flush()
 
 
 def forge(cell: Cell, child: subprocess.Popen[str]) -> None:

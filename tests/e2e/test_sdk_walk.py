@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+import pexpect
 import pytest
 
 from borrow_fakes.lab import AWS_CLI_V1, BORROW, Home, finish, wait_for
 
 if TYPE_CHECKING:
     import subprocess
+
+    Terminal = pexpect.spawn[str]
 
 BOTO3 = (sys.executable, str(Path(__file__).parent / "clients/s3_get.py"))
 CLI_V1 = (AWS_CLI_V1, "s3api", "get-object", "--bucket", "lab", "--key", "k", "/dev/null")
@@ -161,16 +164,39 @@ def test_after_a_grant_ends_the_next_call_waits_again(solo: Home) -> None:
     assert questions(solo) == answered
 
 
-def test_another_terminal_is_another_question(solo: Home) -> None:
-    one = run(solo, "click", *BOTO3, session=True)
-    first = solo.pending("click")["request"]
-    solo.decide(first)
-    assert finish(one)[0] == 0
-    two = run(solo, "click", *BOTO3, session=True)
-    second = solo.pending("click")["request"]
-    assert second != first
-    solo.decide(second)
-    assert finish(two)[0] == 0
+def at_a_terminal(solo: Home, *command: str, env: dict[str, str] | None = None) -> Terminal:
+    """The command as the leader of a session of its own, at a pseudo-terminal of its own."""
+    child = pexpect.spawn(
+        command[0], list(command[1:]), env=solo.env | (env or {}), cwd=str(solo.root),
+        encoding="utf-8", timeout=30, dimensions=(24, 200),
+    )  # fmt: skip
+    assert os.getsid(child.pid or 0) == child.pid  # 0: this process
+    return child
+
+
+def ended(child: Terminal) -> tuple[int | None, str]:
+    child.expect(pexpect.EOF)
+    told = str(child.before)
+    child.close()
+    return child.exitstatus, told
+
+
+def test_another_terminal_is_another_question_and_is_told_so_itself(solo: Home) -> None:
+    one = at_a_terminal(solo, BORROW, "run", "click", "--", *BOTO3, "2")
+    first = solo.pending("click")
+    one.expect(f"number {first['number']}")
+    solo.decide(first["request"])
+    assert ended(one)[0] == 0
+
+    two = at_a_terminal(solo, BORROW, "run", "click", "--", *BOTO3)
+    second = solo.pending("click")
+    assert second["request"] != first["request"]
+    two.expect(f"number {second['number']}")  # where it waits, nowhere else
+    solo.decide(second["request"], "deny", reason="one of them is enough")
+    code, told = ended(two)
+    assert code != 0
+    assert "one of them is enough" in told
+    assert questions(solo) == [first["request"], second["request"]]
 
 
 def test_a_wrong_bearer_is_401_and_asks_nobody(solo: Home) -> None:

@@ -34,7 +34,7 @@ def test_a_request_is_shown_as_signed_with_labels_of_the_policy(
         "sensitive",
         "prod",
         "peer",
-        ("device",),
+        ("device", "passkey"),
     )
     assert view.deciders == (BO, "cy@example.com")
     assert (view.person, view.state, view.number) == (ANN, "pending", "042")

@@ -173,6 +173,41 @@ def test_lists_show_what_waits_and_what_lives(
     assert house.minter.requests_for(BO) == ()
 
 
+def test_the_last_decided_request_of_the_same_person_and_role_is_found(
+    house: MinterHouse, ann: FakeDevice, bo: FakeDevice
+) -> None:
+    first = house.ask(ann, "click").view.request_id
+    assert house.minter.previous(first) is None
+    house.approve(first, ann, "consent")
+    house.clock.advance(5)
+    house.ask(bo, "click")  # another person's
+    open_one = house.ask(ann, "click", group="g2").view.request_id  # nobody decided it
+    house.clock.advance(5)
+    newest = house.ask(ann, "click", group="g3").view.request_id
+    for asked in (open_one, newest):
+        found = house.minter.previous(asked)
+        assert found is not None
+        assert found.request_id == first
+    assert house.minter.previous(house.ask(ann, "prod").view.request_id) is None
+
+
+def test_a_persons_own_reasons_are_offered_again_and_no_agents(
+    house: MinterHouse, ann: FakeDevice, bo: FakeDevice
+) -> None:
+    def reasons(person: str) -> list[str]:
+        entries = {entry["name"]: entry for entry in house.minter.catalogue(person)}
+        return list(entries["click"]["reasons"])
+
+    assert reasons(ANN) == []
+    for number in range(7):
+        house.ask(ann, "click", justification=f"why {number % 6}", group=f"g{number}")
+        house.clock.advance(1)
+    assert reasons(ANN) == ["why 0", "why 5", "why 4", "why 3", "why 2"]
+    assert reasons(BO) == []
+    house.clock.advance(31 * 86_400)
+    assert reasons(ANN) == []
+
+
 def test_the_catalogue_says_what_one_may_ask_and_what_it_takes(house: MinterHouse) -> None:
     entries = {entry["name"]: entry for entry in house.minter.catalogue(ANN)}
     assert list(entries) == ["dev", "logs", "prod", "click"]
@@ -189,9 +224,10 @@ def test_the_catalogue_says_what_one_may_ask_and_what_it_takes(house: MinterHous
         "max": 3_600,
         "mode": "peer",
         "rule": "prod",
-        "factors": ["device"],
+        "factors": ["device", "passkey"],
         "match": False,
         "needs": {"reason": "at least 5 characters"},
+        "reasons": [],
     }
     assert house.minter.catalogue("eve@example.com") == ()
 

@@ -139,7 +139,11 @@ def test_peers_are_asked_without_the_requester(team: Policy) -> None:
     verdict = decide(team, write("di@example.com"))
     assert isinstance(verdict, AskPeers)
     assert verdict.pool == ("ed@example.com", "flo@example.com", "bo@example.com")
-    assert (verdict.factors, verdict.match, verdict.k) == (frozenset({"device"}), True, 1)
+    assert (verdict.factors, verdict.match, verdict.k) == (
+        frozenset({"passkey", "device"}),
+        True,
+        1,
+    )
 
 
 def test_spelling_ones_own_address_otherwise_makes_no_second_person(team: Policy) -> None:

@@ -24,7 +24,7 @@ def test_an_explanation_says_what_would_be_asked_of_whom(team: Policy) -> None:
     ask = Ask(ANN, "prod-write", 1800, reason="restore the bucket", ticket="INC-1")
     assert explain(team, ask).answer == (
         "1 of di@example.com, ed@example.com, flo@example.com, bo@example.com says yes "
-        "(device, number to match), for 30m"
+        "(device or passkey, number to match), for 30m"
     )
 
 

@@ -73,7 +73,10 @@ def test_a_pool_lists_each_person_once_in_the_order_of_the_file(team: Policy) ->
 def test_a_rule_that_names_no_factor_gets_its_modes_default() -> None:
     own = load_policy(RULE.replace('"auto"', '"self"')).rules[0].approve
     peer = load_policy(RULE.replace('"auto"', '"peer", from = ["di@example.com"]')).rules[0].approve
-    assert (own.factors, peer.factors) == (frozenset({"totp"}), frozenset({"device"}))
+    assert (own.factors, peer.factors) == (
+        frozenset({"passkey", "totp"}),
+        frozenset({"passkey", "device"}),
+    )
     assert (own.mode, peer.mode) == (Mode.SELF, Mode.PEER)
 
 

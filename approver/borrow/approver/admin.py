@@ -15,7 +15,10 @@ from aiohttp import web
 
 from borrow.approver import errors
 from borrow.approver.bodies import MAX_BODY, json_object
-from borrow.approver.desk import DESK
+from borrow.approver.channels import subscriptions
+from borrow.approver.channels.reachable import LISTENED, unreachable
+from borrow.approver.desk import DESK, Desk
+from borrow.approver.pages.guard import passkeys_work
 from borrow.protocol.enrolment import Invitation
 from borrow.protocol.errors import Refused
 from borrow.protocol.ids import kind_of
@@ -58,14 +61,25 @@ async def status(request: web.Request) -> web.Response:
     ]
     answer = {
         "issuer": desk.settings.issuer,
+        "pages": desk.settings.pages,
+        "passkeys": passkeys_work(desk.settings.origin),
         "words_a": thumbprint_words(thumbprint(desk.signer)),
         "words_m": thumbprint_words(minter.pin),
         "held": desk.waiting.count,
         "admins": list(desk.settings.admins()),
         "policy_trouble": desk.settings.trouble(),
         "devices": listed,
+        "unreachable": await _unreachable(desk),
     }
     return web.json_response(answer)
+
+
+async def _unreachable(desk: Desk) -> list[str]:
+    async with desk.store.reading() as db:
+        known = await subscriptions.all_of(db)
+    settings = desk.settings
+    listening = desk.contacts.within(LISTENED)
+    return list(unreachable(settings.deciders(), known, settings.channels, listening))
 
 
 async def invite(request: web.Request) -> web.Response:
@@ -77,8 +91,11 @@ async def invite(request: web.Request) -> web.Response:
     invited = await desk.minter.invite(person)
     pin = thumbprint(desk.signer)
     link = Invitation(desk.settings.issuer, invited.person, pin, minter.pin, invited.key)
+    url = link.to_url()
     answer = {
-        "url": link.to_url(),
+        "url": url,
+        "page": desk.settings.at_pages(url),
+        "passkeys": passkeys_work(desk.settings.origin),
         "person": invited.person,
         "words_a": thumbprint_words(pin),
         "words_m": thumbprint_words(minter.pin),

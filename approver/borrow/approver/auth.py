@@ -80,9 +80,10 @@ async def authenticate(desk: Desk, form: dict[str, str]) -> Device:
 
 def require_active(device: Device) -> None:
     if device.state != "active":
+        frozen = device.state == "frozen"
         raise Refused(
             f"this device is {device.state}",
-            hint="if that is a mistake, ask an administrator",
+            hint="`borrow unfreeze` says what undoes it" if frozen else "ask for a new invitation",
             state="frozen",
         )
 

@@ -14,8 +14,9 @@ from aiohttp import web
 from borrow.approver import tickets
 from borrow.approver.auth import Caller, bearer
 from borrow.approver.bodies import json_object, path_id, query, whole
+from borrow.approver.channels.calls import BELL as CALLS
 from borrow.approver.desk import DESK, Desk
-from borrow.approver.summaries import request_summary
+from borrow.approver.summaries import last_summary, request_summary
 from borrow.protocol.decision import CHOICES, Choice, read_evidence, read_statement
 from borrow.protocol.errors import Refused, Unavailable, Untrusted
 from borrow.protocol.lifecycle import RequestState
@@ -24,6 +25,7 @@ from borrow.protocol.strict import Members, b64url, from_b64url
 
 if TYPE_CHECKING:
     from borrow.minter.port import RequestView
+    from borrow.protocol.decision import Evidence
 
 logger = logging.getLogger(__name__)
 
@@ -43,10 +45,15 @@ async def show(request: web.Request) -> web.Response:
     desk = request.app[DESK]
     caller = await bearer(request, "decide")
     members = query(request, _QUERY)
-    view = await _visible(desk, path_id(request, "r"), caller)
+    view = await visible(desk, path_id(request, "r"), caller.person)
     answer = request_summary(view, caller.person)
+    if view.mode == "peer":  # in mode `self` it would give the number away
+        answer["signed"] = view.jws
     if members:
         answer["statement"] = b64url(await _statement(desk, view, caller, members))
+    else:
+        before = await desk.minter.previous(view.request_id)
+        answer["last"] = None if before is None else last_summary(before)
     if caller.person in view.deciders and caller.client_id != view.client_id:
         async with desk.store.writing() as db:
             await tickets.saw(db, view.request_id, caller.person, now=desk.clock())
@@ -66,31 +73,59 @@ async def decide(request: web.Request) -> web.Response:
     body.end()
     if subject.startswith("g-"):
         return await _report_grant(desk, subject, caller, choice)
-    view = await _visible(desk, subject, caller)
-    _check(view, caller, choice, statement)
+    view = await visible(desk, subject, caller.person)
+    after, record = await settle(
+        desk,
+        view,
+        caller.person,
+        caller.client_id,
+        choice,
+        statement=statement,
+        evidence=read_evidence(evidence) if evidence else None,
+        reason=reason,
+    )
+    answer = {"request": subject, "state": after.state.value, "decision": choice}
+    return web.json_response(answer | ({"record": record} if record else {}))
+
+
+async def settle(
+    desk: Desk,
+    view: RequestView,
+    person: str,
+    client_id: str | None,
+    choice: Choice,
+    *,
+    statement: bytes = b"",
+    evidence: Evidence | None = None,
+    reason: str = "",
+) -> tuple[RequestView, str]:
+    """What `person` says of a request they may see; the request after it, and the record.
+
+    `client_id` is the device it was said on, or None for a signed-in page.
+    """
+    check(view, person, choice, statement)
     try:
-        if choice == "report" and _may_report(desk, view, caller):
-            changes = await desk.minter.report(subject, caller.person, caller.client_id)
-            record, after = "", await desk.minter.request(subject)
+        if choice == "report" and (person == view.person or desk.is_admin(person)):
+            changes = await desk.minter.report(view.request_id, person, client_id)
+            record, after = "", await desk.minter.request(view.request_id)
         else:
             outcome, changes = await desk.minter.accept_decision(
-                subject,
-                caller.person,
-                caller.client_id,
+                view.request_id,
+                person,
+                client_id,
                 choice,
                 statement=statement or None,
-                evidence=read_evidence(evidence) if evidence else None,
+                evidence=evidence,
                 reason=reason,
             )
             record, after = outcome.record, outcome.view
     finally:
         # Also after a refusal: the third wrong number cancels the request.
-        desk.waiting.ring([f"request:{subject}"])
+        desk.waiting.ring([f"request:{view.request_id}", CALLS])
     await desk.notices.publish(changes)
     if after.state is not RequestState.PENDING:
         await _note_answer(desk, after)
-    answer = {"request": subject, "state": after.state.value, "decision": choice}
-    return web.json_response(answer | ({"record": record} if record else {}))
+    return after, record
 
 
 async def _report_grant(desk: Desk, grant_id: str, caller: Caller, choice: Choice) -> web.Response:
@@ -102,11 +137,11 @@ async def _report_grant(desk: Desk, grant_id: str, caller: Caller, choice: Choic
     return web.json_response(answer | {"decision": choice})
 
 
-async def _visible(desk: Desk, request_id: str, caller: Caller) -> RequestView:
+async def visible(desk: Desk, request_id: str, person: str) -> RequestView:
     """A request of others is not there for those who have no part in it."""
     view = await desk.minter.request(request_id)
-    part = caller.person in view.deciders or caller.person == view.person
-    if not part and not desk.is_admin(caller.person):
+    part = person in view.deciders or person == view.person
+    if not part and not desk.is_admin(person):
         raise Refused("there is nothing here", state="not_found")
     return view
 
@@ -117,27 +152,31 @@ async def _statement(
     if "decision" not in members:
         raise Untrusted("the query lacks decision", state="invalid_request")
     choice = _choice(members["decision"])
-    _check(view, caller, choice, b"")
-    number = members.get("number", "")
-    if number and (len(number) != 3 or not number.isascii() or not number.isdigit()):
-        raise Untrusted("the number is not three digits", state="invalid_request")
+    check(view, caller.person, choice)
     return await desk.minter.new_statement(
         view.request_id,
         caller.person,
         choice,
-        number=number,
+        number=digits(members.get("number", "")),
         seconds=whole(members.get("seconds", "0"), "seconds", high=MAX_SECONDS),
     )
 
 
-def _check(view: RequestView, caller: Caller, choice: Choice, statement: bytes) -> None:
+def digits(number: str) -> str:
+    """What was typed as the number, if it can be one; empty if nothing was."""
+    if number and (len(number) != 3 or not number.isascii() or not number.isdigit()):
+        raise Untrusted("the number is not three digits", state="invalid_request")
+    return number
+
+
+def check(view: RequestView, person: str, choice: Choice, statement: bytes = b"") -> None:
     """What needs no authority to see.
 
     1. nobody answers yes to their own request where another person must (A63)
     2. only a pending request can be decided; a report also reaches a finished one (A65)
     3. the statement speaks of this request as it is pending, by this person (A56)
     """
-    if choice == "approve" and view.mode == "peer" and caller.person == view.person:
+    if choice == "approve" and view.mode == "peer" and person == view.person:
         raise Refused(
             "your own request needs another person's yes",
             state="self_approval",
@@ -152,7 +191,7 @@ def _check(view: RequestView, caller: Caller, choice: Choice, statement: bytes) 
     if not statement:
         return
     said = read_statement(statement)
-    expected = (view.request_id, view.request_hash, caller.person, choice)
+    expected = (view.request_id, view.request_hash, person, choice)
     if (said.request, said.request_hash, said.approver, said.decision) != expected:
         raise Refused(
             "the statement is about something else than this request",
@@ -160,10 +199,6 @@ def _check(view: RequestView, caller: Caller, choice: Choice, statement: bytes) 
             state="altered",
             request=view.request_id,
         )
-
-
-def _may_report(desk: Desk, view: RequestView, caller: Caller) -> bool:
-    return caller.person == view.person or desk.is_admin(caller.person)
 
 
 def _choice(text: str) -> Choice:

@@ -27,7 +27,9 @@ GRANT_TYPES = [GRANT_CIBA, GRANT_EXCHANGE, GRANT_CLIENT_CREDENTIALS]
 async def configuration(request: web.Request) -> web.Response:
     """`GET /.well-known/openid-configuration`"""
     desk = request.app[DESK]
-    return web.json_response(document(desk.settings.issuer, await desk.minter.keys()))
+    return web.json_response(
+        document(desk.settings.issuer, desk.settings.pages, await desk.minter.keys())
+    )
 
 
 async def jwks(request: web.Request) -> web.Response:
@@ -35,7 +37,7 @@ async def jwks(request: web.Request) -> web.Response:
     return web.json_response({"keys": [public_jwk(request.app[DESK].signer, "sig")]})
 
 
-def document(issuer: str, minter: MinterKeys) -> dict[str, Any]:
+def document(issuer: str, pages: str, minter: MinterKeys) -> dict[str, Any]:
     algorithms = ["ES256"]
     return {
         "issuer": issuer,
@@ -61,4 +63,5 @@ def document(issuer: str, minter: MinterKeys) -> dict[str, Any]:
         "borrow_profile_versions_supported": [PROFILE_VERSION],
         "borrow_minter_jwks": {"keys": [minter.sig, minter.enc]},
         "borrow_events_endpoint": f"{issuer}/events",
+        "borrow_pages": pages,
     }

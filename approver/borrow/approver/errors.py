@@ -38,6 +38,17 @@ STATUS_OF_STATE: Final = {
     "invalid_token": 401,
     "otp_reused": 401,
     "clock_skew": 401,
+    # A60: an answer of a passkey that does not hold, each with its reason
+    "passkey_origin": 401,
+    "passkey_cross_origin": 401,
+    "passkey_user_verification": 401,
+    "passkey_counter": 401,
+    "passkey_type": 401,
+    "passkey_challenge": 401,
+    "passkey_rp": 401,
+    "passkey_signature": 401,
+    "passkey_malformed": 400,
+    "unknown_passkey": 403,
     "authorization_pending": 400,
     "slow_down": 400,
     "invalid_grant": 400,
@@ -60,6 +71,7 @@ STATUS_OF_STATE: Final = {
     "body_too_slow": 408,
     "body_too_large": 413,
     "media_type": 415,
+    "wrong_host": 421,
     "throttled": 429,
     "too_often": 429,
 }
@@ -124,7 +136,7 @@ def middleware(clock: Callable[[], float]) -> Middleware:
 
 
 def _sealed_off(response: Response) -> Response:
-    response.headers["Cache-Control"] = "no-store"
+    response.headers.setdefault("Cache-Control", "no-store")
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Server"] = "borrow"
     return response

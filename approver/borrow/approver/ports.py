@@ -21,9 +21,14 @@ if TYPE_CHECKING:
         Minted,
         MinterKeys,
         Outcome,
+        Passkey,
+        PasskeyOptions,
+        RelyingParty,
         RequestView,
+        SignedIn,
         TotpEnrolment,
     )
+    from borrow.protocol.ceremony import Purpose
     from borrow.protocol.decision import Choice, Evidence
 
 Changes = tuple["Change", ...]
@@ -48,7 +53,11 @@ class MinterPort(Protocol):
 
     async def request(self, request_id: str) -> RequestView: ...
 
+    async def previous(self, request_id: str) -> RequestView | None: ...
+
     async def requests_for(self, person: str) -> tuple[RequestView, ...]: ...
+
+    async def history(self, person: str) -> tuple[RequestView, ...]: ...
 
     async def grants_for(self, client_id: str | None, person: str) -> tuple[GrantView, ...]: ...
 
@@ -66,7 +75,7 @@ class MinterPort(Protocol):
         self,
         request_id: str,
         approver: str,
-        client_id: str,
+        client_id: str | None,
         decision: Choice,
         *,
         statement: bytes | None,
@@ -74,7 +83,7 @@ class MinterPort(Protocol):
         reason: str = "",
     ) -> tuple[Outcome, Changes]: ...
 
-    async def report(self, subject_id: str, person: str, client_id: str) -> Changes: ...
+    async def report(self, subject_id: str, person: str, client_id: str | None) -> Changes: ...
 
     async def cancel(self, request_id: str, client_id: str) -> Changes: ...
 
@@ -105,3 +114,27 @@ class MinterPort(Protocol):
     ) -> tuple[LogEntry, ...]: ...
 
     async def check_log(self) -> LogCheck: ...
+
+    # People, for their pages. An assertion is the JSON text of `PublicKeyCredential.toJSON()`.
+
+    async def relying_party(self) -> RelyingParty | None: ...
+
+    async def new_ceremony(self, purpose: Purpose, person: str = "") -> bytes: ...
+
+    async def sign_in(self, ceremony: bytes, assertion: str) -> SignedIn: ...
+
+    async def passkey_begin(self, invitation: str) -> PasskeyOptions: ...
+
+    async def passkey_add(
+        self, invitation: str, attestation: str, name: str
+    ) -> tuple[Passkey, Changes]: ...
+
+    async def passkeys(self, person: str) -> tuple[Passkey, ...]: ...
+
+    async def passkey_is_active(self, credential_id: str) -> bool: ...
+
+    async def passkey_remove(self, credential_id: str, person: str) -> Changes: ...
+
+    async def invite_with(
+        self, ceremony: bytes, evidence: Evidence, client_id: str | None = None
+    ) -> InvitationKey: ...

@@ -21,7 +21,7 @@ from borrow.protocol.errors import Misconfigured
 if TYPE_CHECKING:
     import asyncio
     import ssl as tls
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
     from typing_extensions import override
@@ -99,12 +99,15 @@ async def start(
     app: web.Application,
     *,
     unix: Path | None = None,
+    sockets: Sequence[socket.socket] = (),
     host: str = "127.0.0.1",
     port: int = 0,
     ssl: tls.SSLContext | None = None,
     head_within: float = HEAD_WITHIN,
 ) -> web.AppRunner:
     """Serve `app` until `runner.cleanup()`. `port` 0 takes a free one: see `port_of`.
+
+    `sockets` that are bound already take the place of host and port.
 
     A Unix socket is made 0600; its directory is its caller's to guard. Raises Misconfigured.
     """
@@ -123,6 +126,9 @@ async def start(
                 _clear(unix)
                 await web.UnixSite(runner, str(unix), ssl_context=ssl).start()
                 os.chmod(unix, 0o600)  # noqa: PTH101  one quick call, no need for a thread
+            elif sockets:
+                for each in sockets:
+                    await web.SockSite(runner, each, ssl_context=ssl).start()
             else:
                 await web.TCPSite(runner, host, port, ssl_context=ssl).start()
         except OSError as exc:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable  # noqa: TC003  dataclasses read annotations
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping  # noqa: TC003  dataclasses read annotations
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path  # noqa: TC003  dataclasses read annotations
 from urllib.parse import urlsplit
 
+from borrow.approver.channels.ways import Ways  # noqa: TC001  dataclasses read annotations
 from borrow.protocol.errors import Misconfigured
 from borrow.protocol.oauth import LONG_POLL
 
+Network = IPv4Network | IPv6Network
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -30,7 +33,13 @@ class ApproverSettings:
 
     issuer: str
     db: Path
+    public_url: str = ""  # where people open the pages; without it, the issuer's own origin
+    trusted_proxies: tuple[str, ...] = ()  # networks whose X-Forwarded-For is believed
     webhooks: tuple[str, ...] = ()
+    push_contact: str = ""  # mailto: or https:, for the operators of push services
+    push_allow_hosts: tuple[str, ...] = ()  # `host` or `host:port`: may be sent to though private
+    channels: Mapping[str, Ways] = field(default_factory=dict)  # person -> ways beside Web Push
+    deciders: Callable[[], tuple[str, ...]] = _nobody  # who may have to answer, asked each time
     admins: Callable[[], tuple[str, ...]] = _nobody
     trouble: Callable[[], str] = _nothing  # why the policy file as it is now is not in use
     long_poll: float = LONG_POLL  # how long /token and /events may be held
@@ -50,10 +59,55 @@ class ApproverSettings:
                 "the issuer ends in / or has a query",
                 hint="write it like https://borrow.example.com",
             )
+        if self.public_url:
+            _check_url("public_url", self.public_url)
+        if self.push_contact and not self.push_contact.startswith(("mailto:", "https://")):
+            raise Misconfigured("push_contact is no address", hint='"mailto:you@example.com"')
+        if urlsplit(self.public_url).path.strip("/") or urlsplit(self.public_url).query:
+            raise Misconfigured(
+                "the public_url has a path", hint="write it like https://borrow.example.com"
+            )
+        networks_of(self.trusted_proxies)
         for url in self.webhooks:
             _check_url("webhook", url)
         if self.interval < 1:
             raise Misconfigured("the interval is below one second")
+
+    @property
+    def pages(self) -> str:
+        """The address of the pages, without a slash at its end."""
+        return (self.public_url or self.issuer).rstrip("/")
+
+    def at_pages(self, link: str) -> str:
+        """A link of an invitation as a phone opens it. What a device pins is the issuer's."""
+        return link.replace(self.issuer, self.pages, 1)
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port of the pages, as browsers write an origin."""
+        return origin_of(self.pages)
+
+
+def origin_of(url: str) -> str:
+    """`https://Host:443/path` → `https://host` (RFC 6454 §6.2)."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    named = f"[{host}]" if ":" in host else host
+    usual = {"https": 443, "http": 80}.get(parts.scheme)
+    return f"{parts.scheme}://{named}" + (
+        f":{parts.port}" if parts.port not in (None, usual) else ""
+    )
+
+
+def networks_of(texts: tuple[str, ...]) -> tuple[Network, ...]:
+    """Raises Misconfigured for what is neither an address nor a network."""
+    try:
+        return tuple(ip_network(text) for text in texts)
+    except ValueError:
+        raise Misconfigured(
+            "trusted_proxies holds something that is no address",
+            hint='write addresses or networks, like ["10.0.0.7", "10.1.0.0/24"]',
+        ) from None
 
 
 def _check_url(what: str, url: str) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from borrow.protocol.lifecycle import RequestState
+
 if TYPE_CHECKING:
     from borrow.minter.port import GrantView, RequestView
 
@@ -39,6 +41,20 @@ def request_summary(view: RequestView, person: str) -> dict[str, Any]:
         "decided_by": list(view.decided_by),
     }
     return out | ({"number": view.number} if view.mode == "peer" else {})
+
+
+def last_summary(view: RequestView) -> dict[str, Any]:
+    """The same person's last decided request for the same role, to compare with."""
+    return {
+        "request": view.request_id,
+        "state": "denied" if view.state is RequestState.DENIED else "approved",
+        "asked_at": int(view.asked_at),
+        "seconds": view.role.seconds,
+        "justification": view.role.justification,
+        "ticket": view.role.ticket,
+        "context": view.context,
+        "decided_by": list(view.decided_by),
+    }
 
 
 def grant_summary(view: GrantView) -> dict[str, Any]:

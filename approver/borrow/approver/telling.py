@@ -39,9 +39,12 @@ _TEXT: Final = {
     "grant_released": "{person} gave {role} back",
     "grant_revoked": "{person}'s use of {role} was revoked",
     "device_frozen": "a device of {person} was frozen",
+    "device_unfrozen": "a device of {person} may work again",
     "device_removed": "a device of {person} was removed: its invitation was used twice",
     "device_added": "a device of {person} joined",
     "totp_active": "{person} has new one-time codes",
+    "passkey_added": "{person} has a new passkey",
+    "passkey_removed": "a passkey of {person} was removed",
 }
 
 
@@ -80,7 +83,7 @@ def letters_for(
     if change.kind in ALARMS:
         told |= dict.fromkeys(admins)
     out = [Letter(each, NOTICE, change.subject, details) for each in told]
-    out += [Letter(url, NOTICE, change.subject, details, webhook=True) for url in webhooks]
+    out += [Letter(url, NOTICE, change.subject, details, channel="webhook") for url in webhooks]
     if change.kind in REVOKES:
         caep = {"event_timestamp": int(now), "reason_user": {"en": details["text"]}}
         out.insert(0, Letter(change.client_id, SESSION_REVOKED, change.subject, caep))
@@ -107,7 +110,7 @@ def asked_letters(
     }
     subject = f"request:{view.request_id}"
     out = [Letter(each, NOTICE, subject, details) for each in dict.fromkeys(devices)]
-    return out + [Letter(url, NOTICE, subject, details, webhook=True) for url in webhooks]
+    return out + [Letter(url, NOTICE, subject, details, channel="webhook") for url in webhooks]
 
 
 def _sentence(change: Change) -> str:

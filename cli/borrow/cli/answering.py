@@ -8,6 +8,7 @@ bound to the hash of the request that was shown, so nothing can be swapped in be
 from __future__ import annotations
 
 import os
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -43,10 +44,37 @@ def decisions(client: Control) -> list[dict[str, Any]]:
     return [one for one in found if one.get("state", "pending") == "pending"]
 
 
+def _browse(*, as_json: bool) -> int:
+    """Say where the pages are, and open them if there is a browser to be found."""
+    import webbrowser
+
+    from borrow.cli.home import open_home
+    from borrow.cli.launch import running
+    from borrow.cli.pages import pages_of
+
+    home = open_home()
+    running(home)
+    url = pages_of(home)
+    if as_json:
+        say.document({"url": url})
+        return 0
+    say.line(url)
+    say.note("no passkey in that browser yet? borrow passkey add")
+    if say.is_terminal(sys.stdout) and (os.environ.get("DISPLAY") or sys.platform == "darwin"):
+        webbrowser.open(url)
+    return 0
+
+
 @click.command()
+@click.option("--watch", is_flag=True, help="A list that stays, with keys to answer.")
+@click.option("--browser", is_flag=True, help="Open the approver's page instead.")
 @json_option
-def inbox(*, as_json: bool) -> None:
+def inbox(*, watch: bool, browser: bool, as_json: bool) -> int:
     """Requests that wait for your answer, your own among them."""
+    if browser:
+        return _browse(as_json=as_json)
+    if watch:
+        return _watch(as_json=as_json)
     waiting = decisions(_client())
     if as_json:
         say.document({"decisions": waiting})
@@ -58,7 +86,16 @@ def inbox(*, as_json: bool) -> None:
             ("request", "role", "for", "asked by", "reason", "left"),
             [_row(one, now) for one in waiting],
         )
-        say.note("look and answer: borrow approve ID, borrow deny ID")
+        say.note("look and answer: borrow approve ID, borrow deny ID; or borrow inbox --watch")
+    return 0
+
+
+def _watch(*, as_json: bool) -> int:
+    if as_json or not (say.can_ask() and say.can_move()):
+        raise WrongUse("--watch needs a terminal", hint="borrow inbox" + " --json" * as_json)
+    from borrow.cli.inbox_live import Live
+
+    return Live(_client(), _now).run()
 
 
 def _row(one: dict[str, Any], now: float) -> tuple[str, ...]:
@@ -217,28 +254,42 @@ def deny(subject: str, *, reason: str, yes: bool, as_json: bool) -> None:
 def not_me(subject: str, *, as_json: bool) -> None:
     """That was not me: deny the pending, end the grants, freeze the device.
 
-    ID is a request (r-…) or a grant (g-…). Another person unfreezes the device.
+    ID is a request (r-…) or a grant (g-…). Another person unfreezes the device, in solo mode a
+    fresh code of your authenticator app (`borrow unfreeze`).
     """
+    from borrow.cli.home import open_home
+    from borrow.cli.launch import running
+
     _kind(subject, "rg")
-    answer = _client().post("/v1/report", {"id": subject})
+    home = open_home()
+    answer = running(home).post("/v1/report", {"id": subject})
     if as_json:
         say.document(answer)
         return
     say.line(
         f"reported {subject}: what it asked for is denied, its grants end, its device is frozen"
     )
-    say.note("unfreezing takes another person; your admins were told")
+    say.note(
+        "work again: borrow unfreeze"
+        if home.mode() == "solo"
+        else "unfreezing takes another person; your admins were told"
+    )
 
 
 def _decision(client: Control, subject: str) -> dict[str, Any]:
-    """The request as it would be answered. A unique beginning of an id will do."""
+    """The request as it would be answered."""
+    return client.get(f"/v1/decisions/{segment(named(client, subject))}")
+
+
+def named(client: Control, subject: str) -> str:
+    """The request's whole id. A unique beginning will do."""
     if subject.startswith("r-") and len(subject) < 28 and len(subject) > 2:
         ids = [str(one.get("request")) for one in decisions(client)]
         near = [one for one in ids if one.startswith(subject)]
         if len(near) == 1:
             subject = near[0]
     _kind(subject, "r")
-    return client.get(f"/v1/decisions/{segment(subject)}")
+    return subject
 
 
 def _kind(subject: str, kinds: str) -> None:

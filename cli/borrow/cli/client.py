@@ -79,9 +79,16 @@ class Control:
 
     def stream(self, path: str, body: Mapping[str, Any]) -> Stream:
         """A call whose answer comes line by line."""
+        return self._stream("POST", path, body)
+
+    def follow(self, path: str) -> Stream:
+        """A look whose answer comes line by line."""
+        return self._stream("GET", path, None)
+
+    def _stream(self, method: str, path: str, body: Mapping[str, Any] | None) -> Stream:
         connection = Connection(self._path, self._uid)
         try:
-            connection.send("POST", path, body)
+            connection.send(method, path, body)
             answer = connection.answer(ANSWER_WITHIN)
             if answer.status >= 400:
                 _object(answer, connection.body(answer, ANSWER_WITHIN))

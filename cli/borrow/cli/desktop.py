@@ -1,4 +1,4 @@
-"""What of a desktop is here to tell a person something: notifications, and a place for a tray.
+"""What of a desktop is here to tell a person something: notifications, a place for a tray, windows.
 
 Asked of the session bus, with a bound; where there is none (a server, a container, ssh) lines go to
 terminals and `borrow`, which is no fault.
@@ -6,7 +6,7 @@ terminals and `borrow`, which is no fault.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from borrow.cli.checks import Finding
 
@@ -14,20 +14,36 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 WITHIN: Final = 2.0  # seconds for each answer of the bus
+INSTALL_WINDOWS: Final = "apt install python3-tk, or your system's package of it"
 _NAMES: Final = (
     ("notify", "org.freedesktop.Notifications", "notifications"),
     ("tray", "org.kde.StatusNotifierWatcher", "a tray for icons"),
 )
+# As in borrow.tray.app, which the command line does not import for a look.
+_SAVERS: Final = tuple(
+    f"org.{desktop}.ScreenSaver" for desktop in ("freedesktop", "gnome", "xfce", "mate", "cinnamon")
+)
+
+
+class Seen(NamedTuple):
+    """`names`: which of ours have an owner on the session bus."""
+
+    names: frozenset[str]
+    locked: bool = False
 
 
 def presence(variables: Mapping[str, str]) -> Iterator[Finding]:
-    found = _owned(variables.get("DBUS_SESSION_BUS_ADDRESS", ""))
+    found = _look(variables.get("DBUS_SESSION_BUS_ADDRESS", ""))
     if isinstance(found, str):
         told = f"{found}: questions are shown in terminals and by `borrow`"
         yield Finding("ok", "desktop", told)
         return
+    yield from judge(found, windows=_has_tkinter())
+
+
+def judge(seen: Seen, *, windows: bool) -> Iterator[Finding]:
     for what, name, words in _NAMES:
-        if name in found:
+        if name in seen.names:
             yield Finding("ok", what, f"this desktop has {words}")
         else:
             yield Finding(
@@ -36,10 +52,39 @@ def presence(variables: Mapping[str, str]) -> Iterator[Finding]:
                 f"this desktop session has no service for {words} ({name})",
                 "start one, or watch terminals and `borrow`",
             )
+    if windows:
+        yield Finding("ok", "window", "windows can be opened to ask and answer")
+    else:
+        told = "this Python has no tkinter: questions are answered in terminals"
+        yield Finding("ok", "window", told, INSTALL_WINDOWS)
+    if seen.locked:
+        told = "the screen is locked: notifications wait until it is unlocked"
+        yield Finding("ok", "screen", told)
 
 
-def _owned(address: str) -> frozenset[str] | str:
-    """Which of the names have an owner on the session bus, or why that cannot be told."""
+def icon(pid: int, why_not: str) -> Finding:
+    """Whether our own icon is shown; `why_not` it is not started by itself."""
+    if pid:
+        return Finding("ok", "icon", f"the tray runs (process {pid})")
+    if why_not:
+        return Finding("ok", "icon", f"the tray is not started here: {why_not}", _cure(why_not))
+    return Finding("ok", "icon", "the tray does not run", "borrow tray")
+
+
+def _cure(why_not: str) -> str:
+    from borrow.cli.traying import INSTALL
+
+    return INSTALL if why_not.startswith("not installed") else ""
+
+
+def _has_tkinter() -> bool:
+    from importlib.util import find_spec
+
+    return find_spec("_tkinter") is not None
+
+
+def _look(address: str) -> Seen | str:
+    """What is on the session bus, or why that cannot be told."""
     if not address:
         return "no desktop session here"
     try:
@@ -53,14 +98,18 @@ def _owned(address: str) -> frozenset[str] | str:
         connection = open_dbus_connection(bus=address)
     except Exception as exc:  # noqa: BLE001  it raises whatever an odd address makes of it
         return f"the session bus does not answer ({type(exc).__name__})"
+
+    def ask(whom: object, method: str, *words: str) -> bool:
+        message = new_method_call(whom, method, "s" * len(words), words)
+        return connection.send_and_get_reply(message, timeout=WITHIN).body[0] is True
+
+    def locks(name: str) -> bool:
+        place = DBusAddress("/" + name.replace(".", "/"), name, name)
+        return ask(bus, "NameHasOwner", name) and ask(place, "GetActive")
+
     with connection:
         try:
-            return frozenset(
-                name
-                for _, name, _ in _NAMES
-                if connection.send_and_get_reply(
-                    new_method_call(bus, "NameHasOwner", "s", (name,)), timeout=WITHIN
-                ).body[0]
-            )
+            names = frozenset(name for _, name, _ in _NAMES if ask(bus, "NameHasOwner", name))
+            return Seen(names, any(locks(name) for name in _SAVERS))
         except Exception as exc:  # noqa: BLE001  as above
             return f"the session bus does not answer ({type(exc).__name__})"

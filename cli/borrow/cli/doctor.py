@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from borrow.cli.home import Home
 
-_PRIVATE = ("*.json", "*.sealed", "*.db", "*.lock", "daemon.log", "daemon.err")
+_PRIVATE = ("*.json", "*.sealed", "*.db", "*.lock", "daemon.log", "*.err")
 WITHIN = 10.0  # seconds for the approver's answer
 
 
@@ -93,11 +93,32 @@ def _findings() -> Iterator[Finding]:
     yield from _aws(status or {}, config)
     yield from presence(os.environ)
     if home is not None and config:
+        yield _icon(home)
         yield from _keyring(home, config)
         yield from checks.daemon(status, why)
         yield from _port(status, config)
         if status is not None or not config.get("approver_socket"):  # solo: the same process
             yield from _approver(config)
+    yield from _server()
+
+
+def _server() -> Iterator[Finding]:
+    """Of a team's server that this user runs on this machine: who cannot be told of a request."""
+    from borrow.cli.client import Control
+    from borrow.cli.server import open_server
+
+    try:
+        told = Control(open_server().admin_socket, uid=os.getuid()).get("/admin/status")
+    except BorrowError:
+        return  # there is none, or it does not run: `borrow server status` says that
+    yield from checks.channels(told.get("unreachable"))
+
+
+def _icon(home: Home) -> Finding:
+    from borrow.cli import traying
+    from borrow.cli.desktop import icon
+
+    return icon(traying.running(home), traying.why_not(os.environ))
 
 
 def _files(home: Home) -> Iterator[Finding]:
@@ -205,6 +226,10 @@ def _approver(config: dict[str, object]) -> Iterator[Finding]:
     except Unavailable as exc:
         why = f"the approver does not answer: {exc.message}"
     yield from checks.approver(skew, why)
+    if not path and skew is not None:
+        from borrow.cli.pages import look
+
+        yield from look(issuer)
 
 
 def _date_over_socket(path: Path) -> float:

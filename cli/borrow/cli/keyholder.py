@@ -87,8 +87,8 @@ def none_sealed(exc: Misconfigured) -> Misconfigured:
     return exc
 
 
-def build_keys_app(stored: Stored, base: MfaBase) -> web.Application:
-    """`POST /unlock {passphrase}`, `POST /mfa {code}`, `GET /status`."""
+def build_keys_app(stored: Stored, base: MfaBase, *more: web.RouteDef) -> web.Application:
+    """`POST /unlock {passphrase}`, `POST /mfa {code}`, `GET /status`, and `more`."""
 
     async def unlock(request: web.Request) -> web.Response:
         phrase = await _text(request, "passphrase")
@@ -105,6 +105,7 @@ def build_keys_app(stored: Stored, base: MfaBase) -> web.Application:
 
     app = web.Application(middlewares=[_ours_alone, _told], client_max_size=MAX_BODY)
     app.add_routes([web.post("/unlock", unlock), web.post("/mfa", mfa), web.get("/status", status)])
+    app.add_routes(more)
     return app
 
 

@@ -2,7 +2,7 @@
 
 The daemon is a process of its own, detached from the terminal, with a log of its own. Two commands
 that start it at the same moment make one daemon: a lock file is held meanwhile. If it does not
-stay, its own error becomes the command's.
+stay, its own error becomes the command's. One that is killed comes back (`revival`).
 """
 
 from __future__ import annotations
@@ -58,23 +58,36 @@ def start(home: Home) -> bool:
         process = _spawn(argv, home)
         _wait(home, process)
         process.returncode = 0  # it outlives us, and Python is not to warn of that
+    _show_tray(home)
     return True
+
+
+def _show_tray(home: Home) -> None:
+    """Where a desktop is: most machines that start a daemon have none, and pay nothing here."""
+    if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
+        from borrow.cli.traying import start_beside
+
+        start_beside(home, _environment(home))
 
 
 def _spawn(argv: list[str], home: Home) -> subprocess.Popen[bytes]:
     """The process. What it prints goes to a file of its own, begun anew."""
     import subprocess  # late: most commands start nothing
 
+    from borrow.cli.revival import lifeline
+
+    environment = _environment(home)
     handle = _opened(home.last_words, os.O_WRONLY | os.O_TRUNC | os.O_NONBLOCK)
-    with os.fdopen(handle, "wb") as printed:
+    with os.fdopen(handle, "wb") as printed, lifeline(home.socket, environment) as line:
         return subprocess.Popen(  # noqa: S603  our own interpreter and module
             argv,
             stdin=subprocess.DEVNULL,
             stdout=printed,
             stderr=printed,
             cwd="/",
-            env=_environment(home),
+            env=environment,
             start_new_session=True,
+            pass_fds=line,
         )
 
 
@@ -92,9 +105,10 @@ def _opened(path: Path, flags: int) -> int:
 def _environment(home: Home) -> dict[str, str]:
     """Ours, without what belongs to the calling terminal: the daemon outlives it."""
     from borrow.cli.environment import COMPANIONS, CREDENTIAL_VARIABLES
+    from borrow.cli.revival import COUNT as REVIVED
 
     dropped = {*CREDENTIAL_VARIABLES, *COMPANIONS, "AWS_CONTAINER_AUTHORIZATION_TOKEN"}
-    dropped |= {"AWS_CONTAINER_CREDENTIALS_FULL_URI", "BORROW_ROLE", "BORROW_REASON"}
+    dropped |= {"AWS_CONTAINER_CREDENTIALS_FULL_URI", "BORROW_ROLE", "BORROW_REASON", REVIVED}
     kept = {
         name: value
         for name, value in os.environ.items()

@@ -115,7 +115,7 @@ def env(
     """Print what makes this shell use a role; meant to be evaluated by it.
 
     It holds the address and this terminal session's token for it, so it is not shown on a
-    terminal. The token works in this session only, and no longer than it.
+    terminal. What the shell starts inherits it; it is worth nothing once the session has ended.
     """
     from borrow.cli.environment import script
     from borrow.cli.home import open_home

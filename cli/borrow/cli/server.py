@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+from borrow.approver.channels.ways import Reach, read_reach
 from borrow.cli.cloud import CloudSettings, parse_cloud, read_toml
 from borrow.cli.home import is_there
 from borrow.daemon.places import StateDir, runtime_dir, socket_path
@@ -33,20 +34,28 @@ POLICY: Final = "policy.toml"
 SETTINGS: Final = "server.toml"
 ADMIN_SOCKET: Final = "admin.sock"
 DEFAULT_PORT: Final = 8440
-_KEYS: Final = ("issuer", "host", "port", "tls_cert", "tls_key", "webhooks", "cloud")
+_REACH: Final = ("push_contact", "push_allow_hosts", "channels")
+_KEYS: Final = (
+    *("issuer", "public_url", "host", "port", "trusted_proxies", "tls_cert", "tls_key"),
+    *("webhooks", *_REACH, "cloud"),
+)
 _LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """`server.toml`. `issuer` is what devices know; host and port are where we listen."""
+    """`server.toml`. `issuer` is what devices know, `public_url` where people open the pages; host
+    and port are where we listen."""
 
     issuer: str
+    public_url: str = ""  # "": the issuer's origin
+    trusted_proxies: tuple[str, ...] = ()  # whose X-Forwarded-For is believed
     host: str = "127.0.0.1"
     port: int = DEFAULT_PORT
     tls_cert: str = ""  # PEM files; without them a proxy in front speaks https
     tls_key: str = ""
     webhooks: tuple[str, ...] = ()
+    reach: Reach = field(default_factory=Reach)
     cloud: CloudSettings = field(default_factory=CloudSettings)
 
 
@@ -92,21 +101,28 @@ def read_settings(path: Path) -> ServerSettings:
             raise Misconfigured(
                 f"{path.name}: unknown key {key[:40]!r}", hint=f"allowed: {', '.join(_KEYS)}"
             )
+    from borrow.approver.settings import networks_of
+
     issuer = _text(table, "issuer", path).rstrip("/")
     check_issuer(issuer, f"{path.name}: issuer")
-    webhooks = table.get("webhooks", [])
-    if not isinstance(webhooks, list) or not all(isinstance(url, str) for url in webhooks):
-        raise Misconfigured(f"{path.name}: webhooks is no list of addresses", hint='["https://…"]')
+    public_url = _text(table, "public_url", path, "").rstrip("/")
+    if public_url:
+        check_issuer(public_url, f"{path.name}: public_url")
+    proxies = _texts(table, "trusted_proxies", path, '["10.0.0.7"]')
+    networks_of(proxies)
     cloud = table.get("cloud", {})
     if not isinstance(cloud, dict):
         raise Misconfigured(f"{path.name}: cloud is no table", hint="[cloud]")
     settings = ServerSettings(
         issuer=issuer,
+        public_url=public_url,
+        trusted_proxies=proxies,
         host=_text(table, "host", path, "127.0.0.1"),
         port=_port(table.get("port", DEFAULT_PORT), path),
         tls_cert=_text(table, "tls_cert", path, ""),
         tls_key=_text(table, "tls_key", path, ""),
-        webhooks=tuple(webhooks),
+        reach=read_reach(table, path.name),
+        webhooks=_texts(table, "webhooks", path, '["https://…"]'),
         cloud=parse_cloud(cloud, f"{path.name} [cloud]"),
     )
     if bool(settings.tls_cert) != bool(settings.tls_key):
@@ -122,6 +138,13 @@ def check_issuer(issuer: str, what: str) -> None:
         raise Misconfigured(
             f"{what} is not an https address", hint="plain http is for the loopback only"
         )
+
+
+def _texts(table: Mapping[str, Any], key: str, path: Path, hint: str) -> tuple[str, ...]:
+    value = table.get(key, [])
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise Misconfigured(f"{path.name}: {key} is no list of addresses", hint=hint)
+    return tuple(value)
 
 
 def _text(table: Mapping[str, Any], key: str, path: Path, default: str | None = None) -> str:
@@ -172,6 +195,9 @@ def assembled(home: ServerHome, settings: ServerSettings) -> Parts:
         cloud=settings.cloud,
         base_keys=base,
         webhooks=settings.webhooks,
+        reach=settings.reach,
+        public_url=settings.public_url,
+        trusted_proxies=settings.trusted_proxies,
     )
 
 

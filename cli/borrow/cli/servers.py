@@ -12,6 +12,7 @@ import click
 from borrow.cli import errors, say
 from borrow.cli.errors import WrongUse
 from borrow.cli.options import json_option
+from borrow.cli.passkeys import show_link
 
 if TYPE_CHECKING:
     from borrow.cli.assembly import Parts
@@ -21,17 +22,30 @@ if TYPE_CHECKING:
 _SETTINGS = """\
 # A team's approver and minter. Devices pin its keys, so keep this folder safe and backed up.
 issuer = {issuer}
+#public_url = "https://…"   # where people open its pages, if that is another address
 host = "127.0.0.1"     # where it listens; a proxy in front may speak https …
+#trusted_proxies = ["…"]    # … and only this one's X-Forwarded-For is believed
 port = {port}
 #tls_cert = "…"        # … or it does so itself: PEM files
 #tls_key = "…"
-#webhooks = ["https://…"]
+#webhooks = ["https://…"]          # other systems: signed events, with names in them
+#push_contact = "mailto:…"          # for the operators of push services
+#push_allow_hosts = ["ntfy.…:8443"] # private hosts that may be sent to; else public https only
+
+# People without Web Push are called here, with an opaque id and a link.
+#[channels."ann@example.com"]
+#ntfy = "https://ntfy.sh/…"         # a topic that nobody guesses
+#webhook = "https://…"
+#webhook_secret = "whsec_…"
 
 [cloud]
 driver = {driver}      # fake | assume-role | web-identity
 region = "us-east-1"
 #issuer = "https://…"  # web-identity: the address that the account's identity provider names
 """
+
+
+NO_PASSKEYS = " (no passkeys there: browsers want https and a name, or localhost; set public_url)"
 
 
 @click.group(name="server", short_help="Run a team's approver.")
@@ -123,6 +137,8 @@ def _ready(parts: Parts, settings: ServerSettings) -> None:
     if not say.is_terminal(sys.stdout):
         say.note(f"nobody has joined yet: borrow server invite {admins[0]}")
         return
+    from borrow.approver.pages.guard import passkeys_work
+    from borrow.approver.settings import origin_of
     from borrow.protocol.enrolment import Invitation
     from borrow.protocol.keys import thumbprint_words
 
@@ -130,14 +146,23 @@ def _ready(parts: Parts, settings: ServerSettings) -> None:
     pins = parts.keys.approver_pin, parts.minter.keys().pin
     link = Invitation(settings.issuer, invited.person, *pins, invited.key)
     words = [thumbprint_words(pin) for pin in pins]
-    told = {"url": link.to_url(), "words_a": words[0], "words_m": words[1]}
+    url = link.to_url()
+    page = url.replace(settings.issuer, settings.public_url or settings.issuer, 1)
+    has = passkeys_work(origin_of(page))
+    told = {"url": url, "page": page, "passkeys": has, "words_a": words[0], "words_m": words[1]}
     _tell_invitation(told | {"expires_at": invited.expires_at}, invited.person)
 
 
 def _tell_invitation(told: dict[str, Any], person: str) -> None:
     minutes = say.left(say.number_of(told.get("expires_at")) - _now())
-    say.line(f"invitation for {say.text_of(person)}, good for {minutes} and one device:")
+    page = str(told.get("page") or "")
+    say.line(
+        f"invitation for {say.text_of(person)}, good for {minutes} and"
+        " for one workstation or one phone or browser:"
+    )
     say.line(f"  borrow join '{told.get('url', '')}'")
+    if page and told.get("passkeys"):
+        show_link(page)
     a, m = say.text_of(told.get("words_a")), say.text_of(told.get("words_m"))
     say.note(f"words to compare: approver {a}, minter {m}")
 
@@ -171,11 +196,15 @@ def status(*, as_json: bool) -> int:
         say.document(told)
         return errors.OK
     say.line(f"issuer    {say.text_of(told.get('issuer'))}")
+    without = "" if told.get("passkeys") else NO_PASSKEYS
+    say.line(f"pages     {say.text_of(told.get('pages'))}{without}")
     say.line(f"words     approver {say.text_of(told.get('words_a'))}")
     say.line(f"          minter {say.text_of(told.get('words_m'))}")
     say.line(f"admins    {say.people(told.get('admins'))}")
     if trouble := say.text_of(told.get("policy_trouble")):
         say.note(f"the changed policy is not used, the one before stays in force: {trouble}")
+    if people := told.get("unreachable"):
+        say.line(f"unreached {say.people(people)}: nothing tells them of a request")
     devices = told.get("devices")
     rows = [each for each in devices if isinstance(each, dict)] if isinstance(devices, list) else []
     names = ("client_id", "owner", "name", "state")

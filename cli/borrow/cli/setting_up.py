@@ -151,3 +151,7 @@ def _tell_next(home: Home) -> None:
     say.note(f"1. name your roles in {say.text_of(str(home.policy))}, then: borrow policy check")
     say.note("2. give it base keys that may assume them: borrow keys add")
     say.note("3. borrow run ROLE -- aws sts get-caller-identity")
+    say.note(
+        "Answer in a browser of this machine: borrow passkey add, then borrow inbox --browser."
+    )
+    say.note("A phone needs a server at a name that it can reach: borrow server init.")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import getpass
 import os
 import secrets
@@ -93,16 +94,20 @@ async def serve(home: Home) -> None:
 
     with alone(home.state.path, look="borrow daemon status"):
         async with approver(home):
-            await run(home.state)
+            # As the daemon alone does it: what was imported stays, and is not looked through again.
+            await run(home.state, ready=lambda started: gc.freeze())
 
 
 @contextlib.asynccontextmanager
 async def approver(home: Home) -> AsyncIterator[Parts]:
     """The approver's half: serving on its socket, with this device enrolled."""
+    from borrow.approver.app import build_pages_app
     from borrow.approver.serve import start
     from borrow.cli.assembly import assemble, clock
     from borrow.cli.cloud import parse_cloud, read_toml
     from borrow.cli.keyholder import SOCKET, base_keys_of, build_keys_app
+    from borrow.cli.solopages import address, listening
+    from borrow.cli.thawing import unfreeze_routes
     from borrow.daemon.config import load_config, save_config
     from borrow.daemon.places import socket_path
 
@@ -114,6 +119,8 @@ async def approver(home: Home) -> AsyncIterator[Parts]:
         region=cloud.region,
         clock=clock,
     )
+    found = listening(home)
+    public_url = address(found[0].getsockname()[1]) if found else ""
     parts = await asyncio.to_thread(
         assemble,
         home.state.path,
@@ -121,6 +128,7 @@ async def approver(home: Home) -> AsyncIterator[Parts]:
         issuer=ISSUER,
         cloud=cloud,
         base_keys=base,
+        public_url=public_url,
     )
     config = load_config(home.state)
     async with contextlib.AsyncExitStack() as stack:
@@ -132,7 +140,13 @@ async def approver(home: Home) -> AsyncIterator[Parts]:
             save_config(home.state, config._replace(approver_socket=str(home.approver_socket)))
         runner = await start(parts.app, unix=home.approver_socket)
         stack.push_async_callback(runner.cleanup)
-        held = await start(build_keys_app(stored, base), unix=socket_path(home.runtime, SOCKET))
+        if found:
+            shown = await start(build_pages_app(parts.app), sockets=found)
+            stack.push_async_callback(shown.cleanup)
+        known = load_config(home.state)
+        more = unfreeze_routes(parts, known.client_id, known.person)
+        keys = build_keys_app(stored, base, *more)
+        held = await start(keys, unix=socket_path(home.runtime, SOCKET))
         stack.push_async_callback(held.cleanup)
         yield parts
 

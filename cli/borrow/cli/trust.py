@@ -64,14 +64,14 @@ def untrust(where: str) -> None:
     say.line(f"no longer trusted: {shown(str(path))}")
 
 
-def _refuse_agents() -> None:
-    """What a project may choose is a person's to say, also with --yes."""
+def refuse_agents(act: str, line: str) -> None:
+    """`act` is a person's to do, also with --yes; `line` is the command."""
     from borrow.daemon.caller import agent_of
 
     if name := agent_of(os.getpid()):
         raise Refused(
-            f"a coding agent ({shown(name, 40)}) cannot trust a project",
-            hint="a person runs `borrow trust` in a terminal of their own",
+            f"a coding agent ({shown(name, 40)}) cannot {act}",
+            hint=f"a person runs `{line}` in a terminal of their own",
             state="agent",
         )
 
@@ -79,7 +79,7 @@ def _refuse_agents() -> None:
 def ask(state: Path, found: Found, *, yes: bool = False) -> Project:
     """Show it, ask, remember. Raises Refused on a no and for agents, Misconfigured if it says what
     cannot be."""
-    _refuse_agents()
+    refuse_agents("trust a project", "borrow trust")
     project = parse(found.data)
     say.note(f"{shown(str(found.path))}{' was changed' if found.trust is Trust.CHANGED else ''}:")
     for line in _shown(found):

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Final
 
 from borrow.daemon import procfs
 from borrow.daemon.caller import holders_of_inodes, who_of
+from borrow.daemon.peer import Peer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from borrow.daemon.groups import Group
-    from borrow.daemon.peer import Peer
     from borrow.daemon.tasks import Spawn
 
 BELIEVED: Final = 5.0  # seconds; a process may become another program by exec
@@ -41,8 +41,10 @@ class _Person:
         self._folder = os.open(f"{procfs.PROC}/{pid}/fd", flags)
         self._last = ""  # the descriptor of the latest connection: the next one's, as a rule
 
-    def holds(self, link: str) -> bool:
-        return self._is(self._last, link) or any(self._is(each, link) for each in self._numbers())
+    def holds(self, link: str, *, at_once: bool = False) -> bool:
+        if self._is(self._last, link):
+            return True
+        return not at_once and any(self._is(each, link) for each in self._numbers())
 
     def links(self) -> set[str]:
         """What its descriptors point at now."""
@@ -93,6 +95,7 @@ class Agents:
 
     def __init__(self, spawn: Spawn) -> None:
         self._spawn = spawn
+        self._loop = asyncio.get_running_loop()
         self._people: list[_Person] = []  # the latest last
         self._clear: set[int] = set()  # inodes
         self._waiting: dict[Peer, asyncio.Future[Agent | None]] = {}
@@ -103,10 +106,22 @@ class Agents:
         if peer is None or peer.inode in self._clear:
             return True  # without a peer the system does not tell
         link = f"socket:[{peer.inode}]"
-        if any(person.holds(link) for person in reversed(self._people)):
+        # While somebody looks anyhow, what is not found at once is left to them.
+        if any(person.holds(link, at_once=self._looking) for person in reversed(self._people)):
             self._clears(peer.inode)
             return True
         return False
+
+    def count(self, inodes: Collection[int], uid: int) -> dict[int, int]:
+        """Which process holds each socket, for the door: it passes over all descriptors as well,
+        so whoever waits at the door need not be looked for again. Blocks."""
+        held = holders_of_inodes(inodes, uid)
+        found = _look_at_holders(
+            {Peer(uid, inode): pids for inode, pids in held.items() if inode not in self._clear}
+        )
+        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+            self._loop.call_soon_threadsafe(self._take_in, {}, found)
+        return {inode: pids[0] for inode, pids in held.items()}
 
     async def behind(self, peer: Peer | None) -> Agent | None:
         """The agent behind a connection; None for a person's program, or if nobody knows."""
@@ -114,13 +129,16 @@ class Agents:
             return None
         if self.cleared(peer):
             return None
+        return await asyncio.shield(self._ask(peer))
+
+    def _ask(self, peer: Peer) -> asyncio.Future[Agent | None]:
         told = self._waiting.get(peer)
         if told is None:
             told = self._waiting[peer] = asyncio.get_running_loop().create_future()
         if not self._looking:
             self._spawn(self._look_at_all())
             self._looking = True
-        return await asyncio.shield(told)
+        return told
 
     async def _look_at_all(self) -> None:
         """One look for all who came meanwhile: each costs a pass over all descriptors."""
@@ -142,7 +160,7 @@ class Agents:
     ) -> None:
         for peer, who in found.items():
             if isinstance(who, Agent):
-                if not batch[peer].done():
+                if peer in batch and not batch[peer].done():
                     batch[peer].set_result(who)
             else:
                 self._clears(peer.inode)
@@ -154,11 +172,10 @@ class Agents:
     def look(self, peer: Peer, then: Callable[[], None]) -> None:
         """Look at `peer` in the background, and call `then`: `cleared` may say more by then."""
 
-        async def looked() -> None:
-            await self.behind(peer)
-            then()
-
-        self._spawn(looked())
+        if self.cleared(peer):
+            asyncio.get_running_loop().call_soon(then)
+        else:
+            self._ask(peer).add_done_callback(lambda told: then())
 
     def close(self) -> None:
         self._forget()
@@ -191,21 +208,28 @@ def _look(peers: Collection[Peer]) -> dict[Peer, Agent | _Person]:
 
 
 def _look_once(peers: Collection[Peer]) -> dict[Peer, Agent | _Person]:
-    found: dict[Peer, Agent | _Person] = {}
-    people: set[_Person] = set()
+    holders: dict[Peer, list[int]] = {}
     for uid in {peer.uid for peer in peers}:
         theirs = {peer.inode: peer for peer in peers if peer.uid == uid}
-        held: dict[int, list[Peer]] = {}
-        for inode, pids in holders_of_inodes(theirs, uid).items():
-            for pid in pids:
-                held.setdefault(pid, []).append(theirs[inode])
-        for pid in held:
-            for peer, who in _look_at(pid, held[pid]).items():
-                people |= {who} if isinstance(who, _Person) else set()
-                # Of several holders an agent counts: it may lend its socket to a child without
-                # its marks, and a person's program loses nothing but this connection's ease.
-                if peer not in found or isinstance(who, Agent):
-                    found[peer] = who
+        held = holders_of_inodes(theirs, uid)
+        holders |= {theirs[inode]: pids for inode, pids in held.items()}
+    return _look_at_holders(holders)
+
+
+def _look_at_holders(holders: dict[Peer, list[int]]) -> dict[Peer, Agent | _Person]:
+    found: dict[Peer, Agent | _Person] = {}
+    people: set[_Person] = set()
+    held: dict[int, list[Peer]] = {}
+    for peer, pids in holders.items():
+        for pid in pids:
+            held.setdefault(pid, []).append(peer)
+    for pid, theirs in held.items():
+        for peer, who in _look_at(pid, theirs).items():
+            people |= {who} if isinstance(who, _Person) else set()
+            # Of several holders an agent counts: it may lend its socket to a child without
+            # its marks, and a person's program loses nothing but this connection's ease.
+            if peer not in found or isinstance(who, Agent):
+                found[peer] = who
     for unused in people.difference(found.values()):
         unused.close()
     return found

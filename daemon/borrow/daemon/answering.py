@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from borrow.daemon.reviewing import from_signed
 from borrow.protocol.errors import Misconfigured, Refused, Untrusted
 from borrow.protocol.strict import b64url, from_b64url
 
@@ -47,12 +48,13 @@ async def answer_request(upstream: Upstream, subject: str, answer: Answer) -> di
         query["number"] = answer.number
     if answer.seconds:
         query["seconds"] = str(answer.seconds)
-    summary = await upstream.decision(subject, query)
+    transport = upstream.transport
+    found = await upstream.decision(subject, query)
+    summary = from_signed(found, issuer=transport.config.issuer)
     sent = summary.get("statement")
     if not isinstance(sent, str):
         raise Untrusted("the approver sent no statement to sign")
     data = from_b64url(sent, "statement")
-    transport = upstream.transport
     check_statement(
         data,
         subject,
@@ -84,7 +86,7 @@ def check_statement(
 
     1. it is a yes of this person to this approver's request, and still counts
     2. it is about the request that was shown (its hash binds every signed byte)
-    3. the role is the one that was shown, and no longer than was allowed
+    3. the role is the one that was signed, and no longer than was allowed
     4. the number is the one that was typed
     """
     from borrow.protocol.decision import read_statement  # late: it imports cryptography
@@ -95,7 +97,7 @@ def check_statement(
         raise Untrusted("the statement to sign is another one", state="statement_mismatch")
     if statement.not_after <= now:
         raise Refused("the statement is too old to sign", hint="open the request again")
-    if statement.request_hash != answer.request_hash:  # 2
+    if {statement.request_hash, summary.get("request_hash")} != {answer.request_hash}:  # 2
         raise Untrusted(
             "the request is not the one that was shown", hint="look at it again", state="changed"
         )

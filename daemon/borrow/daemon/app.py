@@ -163,7 +163,9 @@ class Daemon:
             )
             # Not before: nothing is cached, and a stranger's bytes must not build a core.
             self._door.lane = self._core.lane.answer if self._world.lane else None
-            self._door.look = self._core.agents.look
+            self._door.look = self._core.lane.look
+            self._door.hold = self._core.lane.hold
+            self._door.count = self._core.agents.count
         return self._core
 
     async def _answer(self, call: Call) -> Answer:

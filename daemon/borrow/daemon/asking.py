@@ -104,6 +104,7 @@ class Pilot:
             mode=redeemed.mode or flight.mode,
             ends=Deadline.at(redeemed.expires_at, self._clock()),
             agent=str(flight.context.get("agent", "")),
+            lifts=flight.lifts,
             token=redeemed.token,
         )
 

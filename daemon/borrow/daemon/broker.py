@@ -189,7 +189,7 @@ class Broker:
         """Wait for an accepted elevation. After a no the program goes on with the base."""
         self.elevations.used(target)
         try:
-            await self._tower.join(caller, target)
+            await self._tower.join(caller, target, lifts=True)
         except Refused as exc:
             self._at_work.let_go(session_key(caller.group))
             logger.info("not elevated", extra={"role": target.role, "why": exc.state})
@@ -238,6 +238,8 @@ class Broker:
     def _target(self, group: Group, facts: RoleFacts) -> Group:
         """An elastic role stands for its base, until its callers were lifted to another role.
 
+        By their person, for this session: what one command was run with (`borrow run OTHER`, a
+        project's role for it) is not what the session's other programs run with.
         And where that role ran out under their hands: they wait for more of it, or for a no.
         """
         if not facts.base:
@@ -246,12 +248,12 @@ class Broker:
         lifted = [
             grant
             for grant in self.cache.live(now)
-            if grant.role != facts.base and group.same_session(grant.group)
+            if grant.lifts and grant.role != facts.base and group.same_session(grant.group)
         ]
         if lifted:
             return group.for_role(max(lifted, key=lambda grant: grant.ends.wall).role)
         for flight in self.flights:
-            if flight.lifts and not flight.over and group.same_session(flight.group.id):
+            if flight.accepted and not flight.over and group.same_session(flight.group.id):
                 return group.for_role(flight.facts.name)
         wanted = self.elevations.wanted(group, now)
         return group.for_role(
@@ -299,7 +301,7 @@ class Broker:
         if extends is None:
             found = self._look(group)
             if not isinstance(found, Nothing):
-                return found.grant
+                return self._chosen(group, found.grant)
         waiting = [
             each
             for each in self.flights
@@ -315,9 +317,13 @@ class Broker:
             self.denials.forget(group.key)
             flight = await self._tower.start(caller, group, deliberate=True, extends=extends)
         flight.deliberate = True
+        flight.lifts |= extends is None or extends.lifts
         if self.elevations.accept(group, now) and group.same_session(flight.group.id):
-            flight.lifts = True
+            flight.accepted = True
         return flight
+
+    def _chosen(self, group: Group, grant: Grant) -> Grant:
+        return self.cache.lift(grant) if group.same_session(grant.group) else grant
 
     async def take_back(self, request: str) -> None:
         """End an open question because its person says so; raises Refused if there is none."""

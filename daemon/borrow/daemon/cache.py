@@ -11,7 +11,7 @@ until when, is decided here and nowhere else:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from borrow.daemon.moments import Deadline, Moment
@@ -36,7 +36,8 @@ LONGEST_GRANT: Final = 7 * 86_400.0
 @dataclass(frozen=True, slots=True)
 class Grant:
     """A grant this device was given. `group` is the id of the caller group that asked, `agent` the
-    agent that it is, if it is one: its sessions bear its name, so nobody shares them."""
+    agent that it is, if it is one: its sessions bear its name, so nobody shares them.
+    """
 
     grant_id: str
     request_id: str
@@ -48,6 +49,7 @@ class Grant:
     mode: str
     ends: Deadline
     agent: str = ""
+    lifts: bool = False  # its person chose it for the session: elastic roles there stand for it
     token: str = field(repr=False, default="")  # the grant token: in memory only, ever
 
     @property
@@ -161,10 +163,19 @@ class Cache:
         """Take in a grant; False if it is over already (it was revoked while the answer came)."""
         if self.is_over(grant.grant_id, now) or grant.ends.passed(now):
             return False
+        known = self._grants.get(grant.grant_id)
+        if known is not None and known.lifts:
+            grant = replace(grant, lifts=True)  # resumed by a command; the choice stands
         self._grants[grant.grant_id] = grant
         self.on_change()
         self.epoch += 1
         return True
+
+    def lift(self, grant: Grant) -> Grant:
+        """A live grant that its person chose for the session now."""
+        lifting = self._grants[grant.grant_id] = replace(grant, lifts=True)
+        self.epoch += 1
+        return lifting
 
     def is_over(self, grant_id: str, now: Moment) -> bool:
         """Whether this grant was said to be over before its time."""

@@ -1,8 +1,8 @@
 """Which process holds how many connections, counted when the door has reason to ask.
 
 Below the cap of one process nobody can be over it, so in ordinary use nothing is counted. One pass
-over /proc answers for all who wait: a flood buys no more than one pass at a time. What the answer
-means is the door's to say.
+over /proc answers for all who wait, and the next one waits a moment for more of them: a flood buys
+a pass now and then. What the answer means is the door's to say.
 """
 
 from __future__ import annotations
@@ -11,12 +11,15 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from borrow.daemon.peer import Peer
 
 logger = logging.getLogger(__name__)
+
+# Seconds between two passes.
+_PAUSE: Final = 0.025
 
 # Which process holds each of these sockets of that user; called in a thread.
 Count = Callable[[Collection[int], int], Mapping[int, int]]
@@ -54,7 +57,7 @@ class Census(Generic[_V]):
         self._present = present
         self._judge = judge
         self._waiting: dict[_V, None] = {}  # in order of arrival
-        self._running: asyncio.Future[Mapping[int, int]] | None = None
+        self._running: asyncio.Future[Mapping[int, int]] | asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -77,12 +80,16 @@ class Census(Generic[_V]):
             visitor.transport.abort()
 
     def _start(self) -> None:
+        self._running = None
+        if not self._waiting:
+            return
         asked = list(self._waiting)
         peers = [*self._present(), *(visitor.peer for visitor in asked)]
         inodes = {peer.inode for peer in peers if peer is not None}
         loop = asyncio.get_running_loop()
-        self._running = loop.run_in_executor(None, self._count, inodes, self._uid)
-        self._running.add_done_callback(lambda done: self._after(done, asked))
+        counted = loop.run_in_executor(None, self._count, inodes, self._uid)
+        counted.add_done_callback(lambda done: self._after(done, asked))
+        self._running = counted
 
     def _after(self, done: asyncio.Future[Mapping[int, int]], asked: list[_V]) -> None:
         self._running = None
@@ -99,7 +106,7 @@ class Census(Generic[_V]):
             pid = _holder(found, visitor.peer)
             held[pid] += self._judge(visitor, held[pid])
         if self._waiting:
-            self._start()
+            self._running = asyncio.get_running_loop().call_later(_PAUSE, self._start)
 
 
 def _holder(found: Mapping[int, int], peer: Peer | None) -> int:

@@ -6,16 +6,16 @@ broker. Nothing before the bearer can cause a question.
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from borrow.daemon.caller import as_context, describe_inode
+from borrow.daemon.behind import describe_peer
 from borrow.daemon.documents import container_document
 from borrow.daemon.flights import Asked
 from borrow.daemon.guard import refused
-from borrow.daemon.holding import NO_STORE, hold, technique_for
+from borrow.daemon.holding import NO_STORE, hold
+from borrow.daemon.techniques import technique_for
 from borrow.daemon.tower import Caller
 from borrow.protocol.request import is_role_name
 
@@ -116,10 +116,5 @@ def peer_of(door: Door, request: web.Request) -> Peer | None:
 
 
 async def describe_connection(door: Door, request: web.Request) -> dict[str, Any]:
-    """The process behind a request's connection, as `request_context.process` plus `agent`."""
-    peer = peer_of(door, request)
-    if peer is None:
-        return {}
-    facts = await asyncio.to_thread(describe_inode, peer.inode, peer.uid)
-    agent = {"agent": facts.agent} if facts is not None and facts.agent else {}
-    return as_context(facts) | agent
+    """The process behind a request's connection."""
+    return await describe_peer(peer_of(door, request))

@@ -74,7 +74,7 @@ def route(method: str, pattern: str, handle: Handle) -> Route:
 
 
 class Control:
-    """Finds the route for a call; `on_change` hears of calls that may have changed something."""
+    """Finds the route for a call; `on_change` hears of each that may have changed something."""
 
     def __init__(self, routes: list[Route], on_change: Callable[[], None] = lambda: None) -> None:
         self._routes = routes
@@ -238,7 +238,7 @@ def ask_of(flight: Flight, parts: Parts) -> dict[str, Any]:
         "factors": list(flight.facts.factors),
         "seen": flight.seen,
         "trouble": flight.trouble,
-        "waiters": flight.waiters,
+        "waiters": flight.calls,
         "caller": flight.context.get("process", {}),
     }
 

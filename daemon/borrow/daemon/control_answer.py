@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from borrow.daemon.answering import Answer as Decision
 from borrow.daemon.answering import answer_request
 from borrow.daemon.control import ID, Parts, Route, refuse_agents, role_named, route, seconds_in
+from borrow.daemon.reviewing import from_signed
 from borrow.protocol.errors import Misconfigured, Refused, Untrusted
 from borrow.protocol.ids import kind_of
 from borrow.protocol.strict import Members, parse_object
@@ -29,7 +30,8 @@ def answer_routes(parts: Parts) -> list[Route]:
         return {"decisions": decisions}
 
     async def show(call: Call, subject: str) -> Answer:
-        return await upstream.decision(subject)
+        one = await upstream.decision(subject)
+        return from_signed(one, issuer=upstream.transport.config.issuer)
 
     async def decide(call: Call, subject: str) -> Answer:
         body = Members(call.body, "request")

@@ -7,6 +7,7 @@ the first connection that passes the lane and the first question to the approver
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import socket
@@ -21,6 +22,7 @@ from borrow.daemon.control_answer import answer_routes
 from borrow.daemon.control_borrow import borrow_routes
 from borrow.daemon.control_elevate import elevate_routes
 from borrow.daemon.control_held import held_routes
+from borrow.daemon.control_passkeys import passkey_routes
 from borrow.daemon.control_watch import Watchers, watch_routes
 from borrow.daemon.csm import Denied, Listener
 from borrow.daemon.csm_clients import NAME as MONITORED
@@ -149,7 +151,7 @@ class Core:
         self.broker.cache.on_change = self.prompts.refresh
         self.links = Links(lambda: world.now().boot, world.entropy)
         self.agents = Agents(spawn)
-        self.lane = Lane(self.broker, self.bearers, self.agents, spawn, port=port)
+        self.lane = Lane(self.broker, self.bearers, self.agents, self.ticker, spawn, port=port)
         self.control = self._routes()
         self._spawn(self.poll.run(self._poll_needed))
 
@@ -187,6 +189,7 @@ class Core:
                 *held_routes(parts),
                 *elevate_routes(parts),
                 *answer_routes(parts),
+                *passkey_routes(parts),
                 *console_routes(parts, self.links),
                 *watch_routes(parts, self._watchers),
             ],
@@ -198,6 +201,7 @@ class Core:
         from borrow.daemon.device import require_device
         from borrow.daemon.transport import Transport
 
+        gc.freeze()  # what was just imported stays: looking through it would cost 50 ms each time
         self._config.require_enrolled()
         keys = require_device(self._state)
         return Transport(

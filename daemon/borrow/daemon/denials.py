@@ -23,6 +23,7 @@ _SOON_OVER: Final = frozenset({"expired", "expired_token", "lapsed", "policy", "
 _SOON_OVER_TOO: Final = frozenset(
     {"agent_budget", "cancelled", "wrong_state", "clock_skew", "frozen"}
 )
+_BY_NOBODY: Final = frozenset({"frozen"})  # it may be over, and asking again asks no person
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +55,20 @@ class Denials:
     def remember_failure(self, group: str, error: BorrowError, now: Moment) -> None:
         self._failed[group] = _Failure(error, now)
 
-    def recall(self, group: str, now: Moment, *, new_reason: str = "") -> BorrowError | None:
+    def recall(
+        self, group: str, now: Moment, *, new_reason: str | None = None
+    ) -> BorrowError | None:
         """The answer to give without asking anybody, or None.
 
-        `new_reason` is what a person typed into a deliberate ask: one that was not refused yet
-        opens the way again.
+        `new_reason` is what a person typed into a deliberate ask, maybe nothing: one that was not
+        refused yet opens the way again, and so does anything where no person said no.
         """
         if failed := self.failure(group, now):
             return failed
         denied = self._denied.get(group)
         if denied is None or now.since(denied.at) >= denied.lasts:
+            return None
+        if new_reason is not None and denied.error.state in _BY_NOBODY:
             return None
         if new_reason and new_reason != denied.reason:
             return None

@@ -78,8 +78,8 @@ class Flight:
         self.extends = extends
         # Asked for by a person, or cut by our own limit: it stays open without waiters.
         self.deliberate = deliberate
-        # It accepted an offer: the next fetch of its session's elastic roles waits for it.
-        self.lifts = False
+        self.accepted = False  # of an offer: the session's fetches wait for it
+        self.lifts = False  # a person chose it for the session; see Grant.lifts
         self.state = FlightState.ASKING
         self.request = ""
         self.joined = False  # the approver had an equal question; the reason given there stays
@@ -91,6 +91,7 @@ class Flight:
         self.trouble = ""  # why the approver is not reached at the moment
         self.ends: Deadline | None = None
         self.waiters = 0
+        self.crowds: list[Callable[[], int]] = []  # calls that wait behind one waiter, each
         self.watchers = 0
         self.listeners = 0  # waiters that are told in the group's terminal
         self.grant: Grant | None = None
@@ -98,6 +99,7 @@ class Flight:
         self.stop: Callable[[], object] = lambda: None
         self._changed = asyncio.Event()
         self._fed = asyncio.Event()
+        self._over = asyncio.Event()
 
     @property
     def over(self) -> bool:
@@ -107,11 +109,18 @@ class Flight:
     def wanted(self) -> bool:
         return self.deliberate or self.waiters > 0
 
+    @property
+    def calls(self) -> int:
+        """How many wait for the answer, to be told to people."""
+        return self.waiters + sum(more() for more in self.crowds)
+
     def move(self, state: FlightState) -> None:
         if state not in _NEXT[self.state]:
             raise RuntimeError(f"a flight cannot go from {self.state} to {state}")
         self.state = state
         self.touch()
+        if self.over:
+            self._over.set()
 
     def touch(self) -> None:
         """Tell everybody who shows this flight that something about it changed."""
@@ -148,8 +157,7 @@ class Flight:
 
     async def result(self) -> Grant:
         """The grant, or the error it ended with. Waiting does not keep the flight in the air."""
-        while not self.over:
-            await self.changed()
+        await self._over.wait()  # not for each change: a thousand may wait here
         if self.grant is not None:
             return self.grant
         error = self.error or Refused("the request was withdrawn", state="cancelled")

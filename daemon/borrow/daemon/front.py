@@ -1,38 +1,35 @@
 """The door of the endpoint: who may connect, how many, and how long a request may take to arrive.
 
-One small `asyncio.Protocol` stands in front of aiohttp. In the order of its checks:
+One small `asyncio.Protocol` (`visitor`) stands in front of aiohttp. In the order of its checks:
 
 1. the peer is on the loopback (a routed or aliased address is not),
 2. its socket was made by our own user, says the kernel, and still exists,
 3. there is room: so many connections in all, and of one process,
 4. a whole head arrives in time and within its size.
 
-Then the fast lane may answer (`lane`), or the connection is handed to aiohttp for good
-(`set_protocol`), whose `guard` middleware judges the request itself. The door refuses by closing,
-says nothing and keeps no byte of what it read; every *answer* that refuses is aiohttp's.
+Then the fast lane may answer or hold the call (`lane`), or the connection is handed to aiohttp for
+good (`set_protocol`), whose `guard` middleware judges the request itself. The door refuses by
+closing, says nothing and keeps no byte of what it read; every *answer* that refuses a request is
+aiohttp's, and the lane says only what became of a question.
 """
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 import logging
 import os
 from collections import Counter
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from borrow.daemon.census import Census, Count, holders
+from borrow.daemon.visitor import Visitor
 
 if TYPE_CHECKING:
-    from typing_extensions import override
+    import asyncio
 
     from borrow.daemon.peer import Peer, PeerSource
-else:
-
-    def override(method):  # `typing` has its own from Python 3.12
-        return method
-
+    from borrow.daemon.visitor import Held
 
 logger = logging.getLogger(__name__)
 
@@ -40,9 +37,6 @@ OnReject = Callable[[str, int | None], None]
 
 # Bytes. SDKs send 300 to 900; bearers and tokens stay below 1 KiB.
 MAX_HEAD: Final = 16 * 1024
-
-# Seconds an idle or half-sent later request may keep a connection: aiohttp's only header deadline.
-KEEPALIVE: Final = 15.0
 
 
 class Limits(NamedTuple):
@@ -56,10 +50,6 @@ class Limits(NamedTuple):
     # they stay below the open files that `hardening.raise_open_files` asks for.
     waiting: int = 1_024
     per_second: int = 2_000  # requests of one connection; a busy SDK makes a few hundred
-
-
-# What the lane says of a connection that has to be looked at first; then it is asked once more.
-LATER: Final = b""
 
 
 class _No(NamedTuple):
@@ -94,13 +84,17 @@ class Door:
         self.limits = limits or Limits()
         self.hand_over = hand_over
         self.lane = lane
-        self.look: Callable[[Peer, Callable[[], None]], None] | None = None
+        self.look: Callable[[bytes, Peer, Callable[[], None]], None] | None = None
+        self.hold: Callable[[bytes, Visitor, float], Held | None] | None = None
         self._peers = peers
         self._uid = uid
         self._allow_root = allow_root
         self._on_reject = on_reject
         self._open: dict[asyncio.Transport, Peer | None] = {}  # admitted, oldest first
-        self._census: Census[Visitor] = Census(census, uid, self._present, self._judge)
+        self.count = census
+        self._census: Census[Visitor] = Census(
+            lambda inodes, uid: self.count(inodes, uid), uid, self._present, self._judge
+        )
 
     def __call__(self) -> Visitor:
         return Visitor(self)
@@ -130,10 +124,9 @@ class Door:
             self.refuse(visitor.transport, verdict.reason, verdict.uid)
             return
         visitor.peer = verdict
-        self._forget_closed()
-        if not self._census.running and len(self._open) < self.limits.per_process:
+        if not self._census.running and self._has_room(self.limits.per_process):
             self._admit(visitor)
-        elif len(self._open) >= self.limits.total or len(self._census) >= self.limits.waiting:
+        elif not self._has_room(self.limits.total) or len(self._census) >= self.limits.waiting:
             self.refuse(visitor.transport, "limit", self._uid)
         else:
             self._census.wait(visitor)
@@ -171,6 +164,11 @@ class Door:
         self._open[visitor.transport] = visitor.peer
         visitor.enter()
 
+    def _has_room(self, most: int) -> bool:
+        if len(self._open) >= most:
+            self._forget_closed()
+        return len(self._open) < most
+
     def _forget_closed(self) -> None:
         # After the hand-over nobody tells the door that a connection ended; looking costs
         # microseconds, as there are at most `total`.
@@ -190,142 +188,6 @@ class Door:
         return True
 
 
-class Visitor(asyncio.Protocol):
-    """One connection until its first head is complete (step 4); then aiohttp's.
-
-    While the door's lane answers its requests it stays here.
-    """
-
-    __slots__ = (
-        *(
-            "_answered",
-            "_buffer",
-            "_deadline",
-            "_door",
-            "_entered",
-            "_loop",
-            "_looking",
-            "peer",
-            "transport",
-        ),
-    )
-
-    transport: asyncio.Transport
-
-    def __init__(self, door: Door) -> None:
-        self._door = door
-        self._loop = asyncio.get_running_loop()
-        self._buffer = b""
-        self._entered = False
-        self._looking = False  # at its process; what comes meanwhile waits
-        self._answered = 0.0  # when the lane last did, by the loop's clock
-        self._deadline: asyncio.TimerHandle | None = None
-        self.peer: Peer | None = None
-
-    @override
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast("asyncio.Transport", transport)  # TCP is
-        self._door.receive(self)
-        if not self.transport.is_closing():
-            self._deadline = self._loop.call_later(
-                self._door.limits.header_seconds, self._on_deadline
-            )
-
-    def enter(self) -> None:
-        """The door has room for us; a head that came in the meantime goes through."""
-        self._entered = True
-        self._pass_on()
-
-    @override
-    def data_received(self, data: bytes) -> None:
-        if self.transport.is_closing():
-            return  # refused in connection_made; a read may have been queued already
-        if self._entered and not self._buffer:
-            done = self._answer(data)
-            if done is not False:
-                self._buffer = b"" if done else data
-                return
-        self._buffer += data
-        most = self._door.limits.max_head
-        if len(self._buffer) > most and not _is_complete(self._buffer[:most]):
-            if self._answered:
-                self._hand_over()  # a later request: aiohttp's limit, and its answer
-            else:
-                self._door.refuse(self.transport, "big")
-            return
-        self._pass_on()
-
-    @override
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_deadline()
-        self._door.forget(self)
-
-    def _pass_on(self) -> None:
-        if not self._entered or not (self._buffer and _is_complete(self._buffer)):
-            return
-        if self._looking:
-            return
-        done = self._answer(self._buffer)
-        if done:
-            self._buffer = b""
-        elif done is False:
-            self._hand_over()
-
-    def _on_look(self) -> None:
-        self._looking = False
-        if self.transport.is_closing():
-            return
-        if self._answer(self._buffer, looked=True):
-            self._buffer = b""
-        else:
-            self._hand_over()
-
-    def _answer(self, data: bytes, *, looked: bool = False) -> bool | None:
-        """Whether the lane did; None if it will say once our process was looked at.
-
-        It knows a whole head by itself, and takes nothing else.
-        """
-        # A client that does not read its answers is aiohttp's, which waits for it.
-        if (lane := self._door.lane) is None or self.transport.get_write_buffer_size():
-            return False
-        answer = lane(data, self.peer)
-        if answer is None:
-            return False
-        if answer is LATER:
-            if looked or self.peer is None or self._door.look is None:
-                return False
-            self._looking = True
-            self._door.look(self.peer, self._on_look)
-            return None
-        self._answered = self._loop.time()
-        self.transport.write(answer)
-        return True
-
-    def _on_deadline(self) -> None:
-        """The head's, or after an answer the next request's: then idle, and closed as such."""
-        if not self._answered:
-            self._door.refuse(self.transport, "slow")
-            return
-        left = self._answered + KEEPALIVE - self._loop.time()
-        if left > 0:
-            self._deadline = self._loop.call_later(left, self._on_deadline)
-        else:
-            self.transport.close()
-
-    def _hand_over(self) -> None:
-        self._stop_deadline()
-        data, self._buffer = self._buffer, b""
-        handler = self._door.hand_over()
-        self.transport.set_protocol(handler)
-        handler.connection_made(self.transport)
-        handler.data_received(data)
-
-    def _stop_deadline(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
-
-
 def is_loopback(host: str) -> bool:
     if host == "127.0.0.1":
         return True
@@ -333,16 +195,6 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def _is_complete(data: bytes) -> bool:
-    """True if aiohttp has all it needs to judge the head, be it only to say that it is none.
-
-    A first byte that starts no method (a TLS hello) is refused at once, not at the deadline. Blank
-    lines in front are skipped by aiohttp, so they do not count: they would buy its longer deadline.
-    """
-    head = data.lstrip(b"\r\n")
-    return b"\r\n\r\n" in head or b"\n\n" in head or (head != b"" and not head[:1].isupper())
 
 
 def _ends(

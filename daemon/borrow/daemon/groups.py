@@ -157,11 +157,11 @@ class Bearers:
 
     def holds(self, authorization: str) -> bool:
         """Whether an Authorization header carries a bearer that was issued here."""
-        return self._issued(authorization) is not None
+        return self.issued(authorization) is not None
 
     async def find(self, authorization: str) -> Bearer | None:
         """The bearer in an Authorization header, if its session still lives."""
-        found = self._issued(authorization)
+        found = self.issued(authorization)
         if found is None:
             return None
         if not await self.session_lives(found.group):
@@ -169,18 +169,16 @@ class Bearers:
             return None
         return found
 
-    def believed(self, authorization: str) -> Bearer | None:
-        """As `find`, without asking the system: None too if it has to be asked first."""
-        found = self._issued(authorization)
-        return found if found is not None and self.stands(found) else None
+    def is_issued(self, bearer: Bearer) -> bool:
+        """Whether a bearer that was found has not gone since."""
+        return self._bearers.get(bearer.digest) is bearer
 
     def stands(self, bearer: Bearer, *, ahead: float = 0.0) -> bool:
         """Whether a bearer that was found is still issued, and its session still believed.
 
         `ahead`: and will be for so many seconds.
         """
-        known = self._bearers.get(bearer.digest) is bearer
-        return known and self._age(bearer.group) + ahead < _BELIEVED
+        return self.is_issued(bearer) and self._age(bearer.group) + ahead < _BELIEVED
 
     def is_old_belief(self, group: Group) -> bool:
         """Whether to `renew` now, so that a busy session stays believed. True once."""
@@ -212,7 +210,8 @@ class Bearers:
         self._believed[key] = now
         return True
 
-    def _issued(self, authorization: str) -> Bearer | None:
+    def issued(self, authorization: str) -> Bearer | None:
+        """The bearer in an Authorization header; whether its session lives is another matter."""
         token = authorization.removeprefix("Bearer ").strip()
         if not token or len(token) > 256 or not token.isascii():
             return None

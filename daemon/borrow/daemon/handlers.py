@@ -9,7 +9,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
-from borrow.daemon.front import KEEPALIVE
+from borrow.daemon.visitor import KEEPALIVE
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,24 +1,18 @@
-"""How a call is held while people decide, client by client (SDKS §0, §2, §9).
+"""A call that aiohttp serves, held while people decide; how, `techniques` knows of each client.
 
-Decided within 0.4 s: the true status. Later: most SDKs give up after a second of silence, so their
-`200` is opened at once and a space goes out every quarter second; a refusal then aborts the
-connection, and the retry gets its 403 from memory. Go waits without a byte and shows the true
-status. Rust reads a reason only out of a `200` (of any other status it shows the number alone), and
-only Rust gets one, in a document that nobody takes for credentials (`documents.explanation`). The
-fingerprint tunes this and is trusted for nothing else.
+What the fast lane can read it holds itself (`crowd`): IMDS, agents with a person's bearer and
+whatever is not plain wait here.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
-from borrow.daemon.documents import explanation, refusal
-from borrow.protocol.errors import BorrowError, Misconfigured, Refused, Unavailable, Untrusted
+from borrow.daemon.techniques import AGAIN, DECIDE_WITHIN, PAUSE, PLAIN, Technique, told
+from borrow.protocol.errors import BorrowError, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -26,54 +20,7 @@ if TYPE_CHECKING:
     from borrow.daemon.broker import Served
     from borrow.daemon.ticker import Ticker
 
-DECIDE_WITHIN: Final = 0.4  # seconds; the shortest client time-out is 1 s
-RUST_WAITS: Final = 4.5  # seconds; the whole client's identity time-out is 5 s
-
-_AGAIN: Final = 10  # fetches whose result was over before it was written
-
-_RUST_SENDS: Final = {b"accept", b"authorization", b"host"}
-
 NO_STORE: Final = {"Cache-Control": "no-store"}
-
-STATUS: Final[tuple[tuple[type[BorrowError], int], ...]] = (
-    (Refused, 403),
-    (Unavailable, 503),
-    (Misconfigured, 503),
-    (Untrusted, 502),
-    (BorrowError, 503),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Technique:
-    """`limit`: seconds after which the client gives up anyhow; None: it has no limit.
-
-    `explain`: it shows the reason of a refusal only out of a `200`.
-    """
-
-    dribble: bool
-    limit: float | None = None
-    explain: bool = False
-
-
-PLAIN: Final = Technique(dribble=False)
-DRIBBLE: Final = Technique(dribble=True)
-RUST: Final = Technique(dribble=True, limit=RUST_WAITS, explain=True)
-
-
-def technique_for(headers: tuple[tuple[bytes, bytes], ...]) -> Technique:
-    """From the raw headers: their exact case is part of the fingerprint."""
-    exact = dict(headers)
-    lower = {name.lower(): value for name, value in headers}
-    agent = lower.get(b"user-agent", b"")
-    if agent.startswith(b"Go-http-client"):
-        return PLAIN
-    # Terraform sends an agent of its own through Go's HTTP client.
-    if b"Amz-Sdk-Request" in exact and exact.get(b"Accept-Encoding") == b"gzip":
-        return PLAIN
-    # The whole request of Rust's credential provider: one header more is another client.
-    rust = exact.keys() == _RUST_SENDS and exact[b"accept"] == b"application/json"
-    return RUST if rust and len(headers) == len(exact) else DRIBBLE
 
 
 async def hold(
@@ -110,10 +57,10 @@ async def _whole(
     fetch: Callable[[], Awaitable[Served]], render: Callable[[Served], bytes | None]
 ) -> bytes:
     # A credential may end between being found and being written: then the next one is fetched.
-    for _ in range(_AGAIN):
+    for _ in range(AGAIN):
         if (body := render(await fetch())) is not None:
             return body
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(PAUSE)
     raise Unavailable("the credentials end as fast as they come")
 
 
@@ -143,7 +90,7 @@ async def _dribble(
             task.cancel()
             transport.abort()
         elif isinstance(result := task.result(), bytes) or technique.explain:
-            await response.write(_body(result, technique))
+            await response.write(told(result, technique)[1])
             await response.write_eof()
         else:
             # Never an error document after a 200: Go and google-auth would send unsigned calls.
@@ -154,17 +101,5 @@ async def _dribble(
 
 
 def answer(result: bytes | BorrowError, technique: Technique = PLAIN) -> web.Response:
-    status = 200 if isinstance(result, bytes) or technique.explain else status_of(result)
-    body, kind = _body(result, technique), "application/json"
-    return web.Response(body=body, status=status, content_type=kind, headers=NO_STORE)
-
-
-def _body(result: bytes | BorrowError, technique: Technique) -> bytes:
-    if isinstance(result, bytes):
-        return result
-    write = explanation if technique.explain else refusal
-    return json.dumps(write(result, status_of(result))).encode()
-
-
-def status_of(error: BorrowError) -> int:
-    return next(status for kind, status in STATUS if isinstance(error, kind))
+    status, body = told(result, technique)
+    return web.Response(body=body, status=status, content_type="application/json", headers=NO_STORE)

@@ -24,9 +24,10 @@ from borrow.daemon.flights import Asked
 from borrow.daemon.forwarders import passes_on
 from borrow.daemon.groups import Group
 from borrow.daemon.guard import Head, Refusal, origin_form
-from borrow.daemon.holding import DRIBBLE, NO_STORE, hold
+from borrow.daemon.holding import NO_STORE, hold
 from borrow.daemon.imds_role import may_be_offered
 from borrow.daemon.imds_stubs import stub
+from borrow.daemon.techniques import DRIBBLE
 from borrow.daemon.tower import Caller
 from borrow.protocol.errors import BorrowError
 

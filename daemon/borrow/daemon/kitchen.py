@@ -10,6 +10,7 @@ answer it gets. This lane can only say no; once aiohttp is there, it is not used
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from typing import TYPE_CHECKING, Final, cast
 
@@ -107,6 +108,7 @@ class Kitchen:
 
         from borrow.daemon.handlers import aiohttp_handlers
 
+        gc.freeze()  # what was just imported stays
         runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=CLEAN_UP)
         await runner.setup()
         self._runner = runner

@@ -1,8 +1,9 @@
-"""The fast lane: a cached credential for a plain request, answered without aiohttp.
+"""The fast lane: the credential for a plain request, answered or waited for without aiohttp.
 
-It answers one whole, plain, exactly matching `GET /v1/credentials/{role}` of a known bearer whose
-credential is in memory, and says nothing else: no refusal, no waiting, no question. Whatever it
-does not answer goes to aiohttp unread, so every other answer has one home.
+It takes one whole, plain, exactly matching `GET /v1/credentials/{role}` of a known bearer. If the
+credential is in memory it is the answer, else the call is held (`crowd`) and its question is asked.
+Whatever is not of this form or not of a known person goes to aiohttp unread, so every refusal of a
+request has one home.
 
 SDKs send the same bytes again and again, so a request that was read and whose bearer was found is
 known by its hash. What may be served is asked of the broker (both clocks, lease, ended grants) and
@@ -20,26 +21,32 @@ import asyncio
 import logging
 import math
 from collections import Counter
-from email.utils import formatdate
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from borrow.daemon.cache import LEASES
+from borrow.daemon.crowd import Crowds
 from borrow.daemon.documents import container_document, container_end
 from borrow.daemon.flights import Asked
-from borrow.daemon.front import LATER
 from borrow.daemon.guard import authority_of
+from borrow.daemon.heads import sized
+from borrow.daemon.techniques import Technique, technique_for
 from borrow.daemon.tower import Caller
+from borrow.daemon.visitor import HOLD, LATER
 from borrow.protocol.request import is_role_name
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from borrow.daemon.agents import Agents
     from borrow.daemon.broker import Broker, Served
     from borrow.daemon.cache import Held
+    from borrow.daemon.crowd import Call, Connection
     from borrow.daemon.groups import Bearer, Bearers
     from borrow.daemon.moments import Moment
     from borrow.daemon.peer import Peer
     from borrow.daemon.tasks import Spawn
+    from borrow.daemon.ticker import Ticker
 
 logger = logging.getLogger("borrow.daemon.edge")
 
@@ -89,10 +96,11 @@ class _Known(NamedTuple):
     role: str
     bearer: Bearer
     caller: Caller
+    technique: Technique
 
 
 class _Ready(NamedTuple):
-    """An answer for the rest of its second, unless the epoch moves on."""
+    """An answer for the rest of its second, unless the epoch moves on; or HOLD."""
 
     epoch: int
     role: str
@@ -135,16 +143,25 @@ _STAYS: Final = (b"keep-alive", b"Keep-Alive")
 
 
 class Lane:
-    """`served` counts the answers by role since the start."""
+    """`served` counts the answers from memory by role since the start."""
 
     def __init__(
-        self, broker: Broker, bearers: Bearers, agents: Agents, spawn: Spawn, *, port: int
+        self,
+        broker: Broker,
+        bearers: Bearers,
+        agents: Agents,
+        ticker: Ticker,
+        spawn: Spawn,
+        *,
+        port: int,
     ) -> None:
         self.served: Counter[str] = Counter()
         self._broker = broker
         self._bearers = bearers
         self._agents = agents
         self._spawn = spawn
+        self._crowds = Crowds(broker, ticker, spawn)
+        self._renewals: dict[tuple[int, int], list[Callable[[], None]]] = {}  # by session
         self._authority = authority_of(port)
         self._cache = broker.cache
         self._known: dict[bytes, _Known] = {}  # by the hash of the whole request
@@ -158,7 +175,8 @@ class Lane:
     def answer(self, data: bytes, peer: Peer | None = None) -> bytes | None:
         """The bytes to send for this request of `peer`, or None: then aiohttp has it.
 
-        LATER: nobody knows yet whose `peer` is; once it was looked at, the answer is another.
+        LATER: nobody knows yet whose `peer` is, or whether the bearer's session still lives; once
+        somebody did `look`, the answer is another. HOLD: it has to wait, and may do it here.
         """
         if not self._in_turn:
             self._begin_turn()
@@ -166,13 +184,36 @@ class Lane:
         key = sha256(data).digest()
         ready = self._ready.get(key)
         if ready is None or ready.epoch != self._epoch():
-            ready = self._look(key, data)
-            if ready is None:
-                return None
+            found = self._look(key, data)
+            if not isinstance(found, _Ready):
+                return found
+            ready = found
         if not (ready.agent or self._agents.cleared(peer)):
             return LATER  # an agent may have its person's bearer
+        if ready.answer is HOLD:
+            return HOLD
         self.served[ready.role] += 1
         return ready.answer
+
+    def look(self, data: bytes, peer: Peer, then: Callable[[], None]) -> None:
+        """Find out what `answer` said LATER for, and call `then`."""
+        known = self._known.get(sha256(data).digest())
+        if known is None or self._bearers.stands(known.bearer):
+            self._agents.look(peer, then)
+            return
+        group = known.bearer.group
+        waiting = self._renewals.setdefault((group.sid, group.start), [])
+        waiting.append(lambda: self._agents.look(peer, then))
+        if len(waiting) == 1:
+            self._spawn(self._renew_for_all(known.bearer))
+
+    def hold(self, data: bytes, connection: Connection, since: float) -> Call | None:
+        """Keep the call that `answer` said HOLD for until there is an answer."""
+        key = sha256(data).digest()
+        known = self._known.get(key) or self._read(key, data)
+        if known is None:
+            return None
+        return self._crowds.join(known.bearer, known.caller, known.technique, connection, since)
 
     def _begin_turn(self) -> None:
         self._in_turn = True
@@ -191,14 +232,18 @@ class Lane:
     def _epoch(self) -> int:
         return self._cache.epoch + self._bearers.epoch
 
-    def _look(self, key: bytes, data: bytes) -> _Ready | None:
+    def _look(self, key: bytes, data: bytes) -> _Ready | bytes | None:
         """Ask for one request anew, and keep the answer where that is safe."""
         known = self._known.get(key) or self._read(key, data)
-        if known is None or not self._bearers.stands(known.bearer):
+        if known is None or not self._bearers.is_issued(known.bearer):
             return None
+        if not self._bearers.stands(known.bearer):
+            return LATER
         served = self._broker.look(known.caller)
         if served is None:
-            return None
+            if not self._broker.config.enrolled:
+                return None  # and aiohttp is not there yet
+            return _Ready(0, known.role, bool(known.bearer.group.agent), HOLD)
         now = self._broker.now()
         answer = self._render(served, now)
         if answer is None:
@@ -225,15 +270,17 @@ class Lane:
         plain = read_fetch(data, self._authority)
         if plain is None:
             return None
-        bearer = self._bearers.believed(plain.authorization)
+        bearer = self._bearers.issued(plain.authorization)
         if bearer is None or bearer.group.role != plain.role:
             return None
         if len(self._known) >= _KNOWN:
             self._known.clear()
-        known = self._known[key] = _Known(plain.role, bearer, _caller(bearer))
+        technique = technique_for(_headers(data))
+        known = self._known[key] = _Known(plain.role, bearer, _caller(bearer), technique)
         return known
 
     def close(self) -> None:
+        self._crowds.close()
         self._flush(self._broker.now())
 
     def _render(self, served: Served, now: Moment) -> bytes | None:
@@ -253,7 +300,7 @@ class Lane:
         if body is None:
             return None
         self._forget_older(second)
-        answer = _head(len(body), now) + body
+        answer = sized(200, body, now)
         self._rendered[grant] = _Rendered(served.held, second, end, answer)
         return answer
 
@@ -270,13 +317,21 @@ class Lane:
     async def _renew(self, bearer: Bearer) -> None:
         await self._bearers.renew(bearer.group)
 
+    async def _renew_for_all(self, bearer: Bearer) -> None:
+        """One look for all who came meanwhile."""
+        try:
+            await self._bearers.renew(bearer.group)
+        finally:
+            for then in self._renewals.pop((bearer.group.sid, bearer.group.start), ()):
+                then()
+
 
 def _caller(bearer: Bearer) -> Caller:
     return Caller(
         group=bearer.group,
         via="container",
         asked=Asked(bearer.reason, bearer.ticket, bearer.seconds),
-        describe=_nobody,  # who asks matters to a question only, and the lane asks none
+        describe=_nobody,  # who asks matters to a question only, and the crowd asks it
         terminal=True,
     )
 
@@ -285,11 +340,7 @@ async def _nobody() -> dict[str, Any]:
     return {}
 
 
-def _head(length: int, now: Moment) -> bytes:
-    from aiohttp.http import SERVER_SOFTWARE  # loaded long ago: a credential came through it
-
-    return (
-        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nCache-Control: no-store\r\n"
-        f"Content-Length: {length}\r\nDate: {formatdate(now.wall, usegmt=True)}\r\n"
-        f"Server: {SERVER_SOFTWARE}\r\n\r\n"
-    ).encode("ascii")
+def _headers(data: bytes) -> tuple[tuple[bytes, bytes], ...]:
+    """Of a request that `read_fetch` took, with the case of their names."""
+    parts = [line.partition(b":") for line in data[:-4].split(b"\r\n")[1:]]
+    return tuple((name, value.strip(b" ")) for name, _, value in parts)

@@ -42,6 +42,7 @@ class Caller:
     asked: Asked
     describe: Callable[[], Awaitable[dict[str, Any]]]
     terminal: bool = False  # lines about the wait go to the group's tty
+    more: Callable[[], int] = lambda: 0  # calls that wait behind this one
 
 
 class Tower:
@@ -85,17 +86,20 @@ class Tower:
     def of(self, group: Group) -> Flight | None:
         return self._flights.get(group.key)
 
-    async def join(self, caller: Caller, group: Group) -> None:
+    async def join(self, caller: Caller, group: Group, *, lifts: bool = False) -> None:
         """Wait for the answer to the group's question, asking it if nobody has; raises a no."""
         flight = self._flights.get(group.key) or await self.start(caller, group, deliberate=False)
+        flight.lifts |= lifts
         flight.waiters += 1
         flight.listeners += caller.terminal
+        flight.crowds.append(caller.more)
         flight.touch()
         try:
             await flight.result()
         finally:
             flight.waiters -= 1
             flight.listeners -= caller.terminal
+            flight.crowds.remove(caller.more)
             self._after_leaving(flight)
 
     async def start(

@@ -8,6 +8,7 @@ longer to import than a whole interpreter to start. Only processes of our own us
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import socket
@@ -93,10 +94,12 @@ class ControlServer:
         self._handle = handle
         self._uid = uid
         self._server: asyncio.Server | None = None
+        self._path: Path | None = None
         self._writers: set[asyncio.StreamWriter] = set()
 
     async def start(self, path: Path) -> None:
         """Listen on `path`. The daemon's lock is held, so a socket that is there is a dead one."""
+        self._path = path
         self._server = await asyncio.start_unix_server(
             self._connected, sock=_listener(path), limit=MAX_HEAD
         )
@@ -104,6 +107,9 @@ class ControlServer:
     async def close(self) -> None:
         if self._server is not None:
             self._server.close()
+        if self._path is not None:  # a socket that is left tells of a daemon that was killed
+            with contextlib.suppress(OSError):
+                self._path.unlink()
         for writer in list(self._writers):
             writer.transport.abort()
 

@@ -20,6 +20,7 @@ from borrow.minter import (
     devices,
     enrolment,
     grants,
+    invitations,
     listings,
     log,
     mints,
@@ -28,8 +29,10 @@ from borrow.minter import (
     suspension,
     totp,
 )
+from borrow.minter.assertions import party_of
 from borrow.minter.decisions import Said
 from borrow.minter.evidence import Witness
+from borrow.minter.people import People
 from borrow.minter.port import (
     Accepted,
     Change,
@@ -89,7 +92,9 @@ class Minter:
         driver: Driver,
         clock: Callable[[], float],
         entropy: Callable[[int], bytes] = secrets.token_bytes,
+        public_url: str = "",
     ) -> None:
+        """`public_url` is where people open the pages: passkeys are for its name."""
         self._issuer = issuer
         self._keys = keys
         self._policy = policy
@@ -97,6 +102,14 @@ class Minter:
         self._clock = clock
         self._store = Store(db, sign=self._sign_head, entropy=entropy)
         self._judged_by = ""  # the policy that all live grants were held against; none yet
+        self.people = People(
+            issuer=issuer,
+            rp=party_of(public_url or issuer),
+            enc=keys.enc,
+            policy=policy,
+            step=self._step,
+            read=self._read,
+        )
         with self._step() as step:
             mints.write_off(step)
 
@@ -116,7 +129,7 @@ class Minter:
         name = devices.known_person(self._policy(), person)
         key = new_key()
         with self._step() as step:
-            expires_at = enrolment.invite(step, name, key)
+            expires_at = invitations.invite(step, name, key)
         return InvitationKey(name, expires_at, key)
 
     def register(self, software_statement: str) -> tuple[Device, tuple[Change, ...]]:
@@ -167,9 +180,17 @@ class Minter:
         with self._read() as reader:
             return request_view(reader, load_request(reader, request_id))
 
+    def previous(self, request_id: str) -> RequestView | None:
+        with self._read() as reader:
+            return listings.previous(reader, request_id)
+
     def requests_for(self, person: str) -> tuple[RequestView, ...]:
         with self._read() as reader:
             return listings.requests_for(reader, canonical(person))
+
+    def history(self, person: str) -> tuple[RequestView, ...]:
+        with self._read() as reader:
+            return listings.history(reader, canonical(person))
 
     def cancel(self, request_id: str, client_id: str) -> tuple[Change, ...]:
         with self._step() as step:
@@ -204,21 +225,22 @@ class Minter:
         self,
         request_id: str,
         approver: str,
-        client_id: str,
+        client_id: str | None,
         decision: Choice,
         *,
         statement: bytes | None = None,
         evidence: Evidence | None = None,
         reason: str = "",
     ) -> tuple[Outcome, tuple[Change, ...]]:
+        """`client_id` None: it was said on a page that the approver says they signed in to."""
         policy, keys = self._policy(), self._keys
         said = Said(canonical(approver), decision, statement, evidence, reason)
         with self._step() as step:
             request = decisions.pending(step, request_id)
             decisions.refuse_outsider(request, said.approver, decision)
-            device = decisions.deciding_device(step, said.approver, client_id)
+            device = decisions.device_or_page(step, said.approver, client_id)
             if decision == "approve":
-                witness = Witness(device, keys.enc)
+                witness = Witness(said.approver, device, keys.enc, self.people.rp)
                 request, record = decisions.approve(step, policy, request, said, witness, keys)
             else:
                 request, record = decisions.deny(
@@ -231,10 +253,10 @@ class Minter:
             outcome = Outcome(request_view(step, request), record)
         return outcome, tuple(step.changes)
 
-    def report(self, subject_id: str, person: str, client_id: str) -> tuple[Change, ...]:
+    def report(self, subject_id: str, person: str, client_id: str | None) -> tuple[Change, ...]:
         policy = self._policy()
         with self._step() as step:
-            decisions.deciding_device(step, canonical(person), client_id)
+            decisions.device_or_page(step, canonical(person), client_id)
             self._report(step, policy, subject_id, canonical(person))
         return tuple(step.changes)
 
@@ -331,7 +353,8 @@ class Minter:
     # What people may see
 
     def catalogue(self, person: str) -> tuple[dict[str, Any], ...]:
-        return listings.catalogue(self._policy(), canonical(person))
+        with self._read() as reader:
+            return listings.catalogue(reader, self._policy(), canonical(person))
 
     def log_entries(
         self, start: int, count: int, *, person: str | None = None

@@ -156,6 +156,11 @@ def deciding_device(step: Step, approver: str, client_id: str) -> Device:
     return device
 
 
+def device_or_page(step: Step, approver: str, client_id: str | None) -> Device | None:
+    """The device it came through. None for a page: then a yes needs a passkey, and a no nothing."""
+    return None if client_id is None else deciding_device(step, approver, client_id)
+
+
 def approve(
     step: Step, policy: Policy, request: Request, said: Said, witness: Witness, keys: MinterSecrets
 ) -> tuple[Request, str]:

@@ -1,49 +1,24 @@
-"""How a device joins: an invitation is a one-time key, and the first signature it makes.
-
-Only the public half is kept. A second use means that somebody else had the key too: the first
-device goes, for one of the two is a thief's.
-"""
+"""How a device joins: by the first signature that an invitation's one-time key makes."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, select
 
-from borrow.minter import schema
+from borrow.minter import invitations, schema
 from borrow.minter.devices import changed
 from borrow.minter.port import Device
-from borrow.minter.records import load_device
 from borrow.minter.store import Keep
-from borrow.minter.suspension import suspend
 from borrow.policy.people import canonical
-from borrow.protocol.enrolment import INVITATION_LIFE, verify_software_statement
-from borrow.protocol.errors import Refused, Untrusted
+from borrow.protocol.enrolment import verify_software_statement
+from borrow.protocol.errors import Untrusted
 from borrow.protocol.ids import ENTROPY_BYTES, new_client_id
-from borrow.protocol.keys import PublicKeys, load_key, public_jwk, thumbprint
+from borrow.protocol.keys import PublicKeys, load_key
 from borrow.protocol.strict import from_b64url, parse_object
 
 if TYPE_CHECKING:
-    from typing import Any
-
-    from joserfc.jwk import ECKey
-    from sqlalchemy import Row
-
     from borrow.minter.store import Step
-
-_NEW = "ask for a new invitation: borrow server invite PERSON"
-
-
-def invite(step: Step, person: str, key: ECKey) -> float:
-    """Keep the public half of `key` for `person`; returns the end of its life."""
-    pin, expires_at = thumbprint(key), step.now + INVITATION_LIFE
-    step.leaf("device.invite", person, person=person, invitation=pin, expires_at=expires_at)
-    step.run(
-        insert(schema.invitations).values(
-            pin=pin, person=person, jwk=public_jwk(key, "sig"), expires_at=expires_at, used_by=""
-        )
-    )
-    return expires_at
 
 
 def register(step: Step, token: str, *, issuer: str) -> Device:
@@ -55,18 +30,20 @@ def register(step: Step, token: str, *, issuer: str) -> Device:
     4. it is still young
     5. it is for this person, and the device's keys are nobody else's
     """
-    table = schema.invitations
-    row = step.one(select(table).where(table.c.pin == _kid_of(token)))
+    row = invitations.find(step, _kid_of(token))
     if row is None:
-        raise Untrusted("the software statement is signed by no invitation of ours", hint=_NEW)
+        raise Untrusted(
+            "the software statement is signed by no invitation of ours", hint=invitations.NEW
+        )
     key = load_key(row.jwk, private=False)
     statement = verify_software_statement(token, key, issuer=issuer, now=step.now)
     if row.used_by:
-        raise Keep(_used_twice(step, row))
-    if step.now >= row.expires_at:
-        raise Refused("the invitation has expired", hint=_NEW, state="expired")
+        raise Keep(invitations.used_twice(step, row))
+    invitations.refuse_expired(step, row)
     if canonical(statement.person) != row.person:
-        raise Untrusted("the invitation is for another person", hint=_NEW, state="unknown_user")
+        raise Untrusted(
+            "the invitation is for another person", hint=invitations.NEW, state="unknown_user"
+        )
     kids = [kid for use in ("sig", "enc") for kid in PublicKeys.from_jwks(statement.jwks, use).kids]
     keys = schema.device_keys
     if len(set(kids)) != len(kids) or step.all(select(keys).where(keys.c.kid.in_(kids))):
@@ -94,21 +71,9 @@ def register(step: Step, token: str, *, issuer: str) -> Device:
     )
     for kid in kids:
         step.run(insert(keys).values(kid=kid, client_id=client_id))
-    step.run(update(table).where(table.c.pin == row.pin).values(used_by=client_id))
+    invitations.use_for_device(step, row.pin, client_id)
     step.change(changed("device_added", device, device.owner))
     return device
-
-
-def _used_twice(step: Step, invitation: Row[Any]) -> Refused:
-    step.leaf("device.invitation_reused", invitation.person, invitation=invitation.pin)
-    first = load_device(step, invitation.used_by)
-    if first.state != "removed":
-        suspend(step, first, "removed", by="minter", why="its invitation was used twice")
-    return Refused(
-        "the invitation was used before, so the device that used it was removed",
-        hint=_NEW,
-        state="invitation_used",
-    )
 
 
 def _kid_of(token: str) -> str:

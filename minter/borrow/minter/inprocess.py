@@ -23,9 +23,14 @@ if TYPE_CHECKING:
         Minted,
         MinterKeys,
         Outcome,
+        Passkey,
+        PasskeyOptions,
+        RelyingParty,
         RequestView,
+        SignedIn,
         TotpEnrolment,
     )
+    from borrow.protocol.ceremony import Purpose
     from borrow.protocol.decision import Choice, Evidence
 
 
@@ -61,8 +66,14 @@ class InProcessMinter:
     async def request(self, request_id: str) -> RequestView:
         return await asyncio.to_thread(self._minter.request, request_id)
 
+    async def previous(self, request_id: str) -> RequestView | None:
+        return await asyncio.to_thread(self._minter.previous, request_id)
+
     async def requests_for(self, person: str) -> tuple[RequestView, ...]:
         return await asyncio.to_thread(self._minter.requests_for, person)
+
+    async def history(self, person: str) -> tuple[RequestView, ...]:
+        return await asyncio.to_thread(self._minter.history, person)
 
     async def cancel(self, request_id: str, client_id: str) -> tuple[Change, ...]:
         return await asyncio.to_thread(self._minter.cancel, request_id, client_id)
@@ -89,7 +100,7 @@ class InProcessMinter:
         self,
         request_id: str,
         approver: str,
-        client_id: str,
+        client_id: str | None,
         decision: Choice,
         *,
         statement: bytes | None = None,
@@ -107,7 +118,9 @@ class InProcessMinter:
             reason=reason,
         )
 
-    async def report(self, subject_id: str, person: str, client_id: str) -> tuple[Change, ...]:
+    async def report(
+        self, subject_id: str, person: str, client_id: str | None
+    ) -> tuple[Change, ...]:
         return await asyncio.to_thread(self._minter.report, subject_id, person, client_id)
 
     async def open_grant(
@@ -156,3 +169,37 @@ class InProcessMinter:
 
     async def tree_head(self) -> str:
         return await asyncio.to_thread(self._minter.tree_head)
+
+    async def relying_party(self) -> RelyingParty | None:
+        return self._minter.people.rp
+
+    async def new_ceremony(self, purpose: Purpose, person: str = "") -> bytes:
+        return await asyncio.to_thread(self._minter.people.new_ceremony, purpose, person)
+
+    async def sign_in(self, ceremony: bytes, assertion: str) -> SignedIn:
+        return await asyncio.to_thread(self._minter.people.sign_in, ceremony, assertion)
+
+    async def passkey_begin(self, invitation: str) -> PasskeyOptions:
+        return await asyncio.to_thread(self._minter.people.passkey_begin, invitation)
+
+    async def passkey_add(
+        self, invitation: str, attestation: str, name: str
+    ) -> tuple[Passkey, tuple[Change, ...]]:
+        people = self._minter.people
+        return await asyncio.to_thread(people.passkey_add, invitation, attestation, name)
+
+    async def passkeys(self, person: str) -> tuple[Passkey, ...]:
+        return await asyncio.to_thread(self._minter.people.passkeys, person)
+
+    async def passkey_is_active(self, credential_id: str) -> bool:
+        return await asyncio.to_thread(self._minter.people.passkey_is_active, credential_id)
+
+    async def passkey_remove(self, credential_id: str, person: str) -> tuple[Change, ...]:
+        people = self._minter.people
+        return await asyncio.to_thread(people.passkey_remove, credential_id, person)
+
+    async def invite_with(
+        self, ceremony: bytes, evidence: Evidence, client_id: str | None = None
+    ) -> InvitationKey:
+        people = self._minter.people
+        return await asyncio.to_thread(people.invite_with, ceremony, evidence, client_id)

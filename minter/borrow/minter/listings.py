@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from borrow.minter import schema
-from borrow.minter.records import grant_from, grant_view, request_from, request_view
+from borrow.minter.records import (
+    grant_from,
+    grant_view,
+    load_request,
+    request_from,
+    request_view,
+)
 from borrow.policy.decide import factors_for, roles_for
 from borrow.policy.model import Ask
 from borrow.protocol.lifecycle import GrantState, RequestState
@@ -17,6 +23,10 @@ if TYPE_CHECKING:
     from borrow.minter.records import Grant, Request
     from borrow.minter.store import Reader
     from borrow.policy.model import Policy
+
+MOST_PAST = 50  # requests of a person's history that are listed; the log has all
+REASONS: Final = 5  # of one role, offered again
+REASONS_KEPT: Final = 30 * 86_400  # seconds
 
 
 def requests_for(reader: Reader, person: str) -> tuple[RequestView, ...]:
@@ -30,6 +40,48 @@ def requests_for(reader: Reader, person: str) -> tuple[RequestView, ...]:
         for request in found
         if person == request.person or person in request.deciders
     )
+
+
+def history(reader: Reader, person: str) -> tuple[RequestView, ...]:
+    """The latest requests of `person` that do not wait any more, latest first."""
+    table = schema.requests
+    waits = (table.c.state == RequestState.PENDING) & (table.c.pending_until > reader.now)
+    query = select(table).where((table.c.person == person) & ~waits)
+    rows = reader.all(query.order_by(table.c.asked_at.desc()).limit(MOST_PAST))
+    return tuple(request_view(reader, request_from(row)) for row in rows)
+
+
+def previous(reader: Reader, request_id: str) -> RequestView | None:
+    """The last request of the same person for the same role that somebody decided."""
+    request, table = load_request(reader, request_id), schema.requests
+    decided = select(schema.decisions.c.request_id)
+    where = (
+        (table.c.person == request.person)
+        & (table.c.role == request.role)
+        & (table.c.asked_at < request.asked_at)
+        & table.c.request_id.in_(decided)
+    )
+    row = reader.one(select(table).where(where).order_by(table.c.asked_at.desc()).limit(1))
+    return None if row is None else request_view(reader, request_from(row))
+
+
+def own_reasons(reader: Reader, person: str) -> dict[str, list[str]]:
+    """By role the reasons that `person` gave lately, newest first; never an agent's."""
+    table = schema.requests
+    where = (
+        (table.c.person == person)
+        & (table.c.agent == "")
+        & (table.c.justification != "")
+        & (table.c.asked_at > reader.now - REASONS_KEPT)
+    )
+    latest = func.max(table.c.asked_at)
+    query = select(table.c.role, table.c.justification).where(where)
+    query = query.group_by(table.c.role, table.c.justification).order_by(latest.desc()).limit(200)
+    found: dict[str, list[str]] = {}
+    for row in reader.all(query):
+        if len(told := found.setdefault(row.role, [])) < REASONS:
+            told.append(row.justification)
+    return found
 
 
 def grants_for(reader: Reader, client_id: str | None, person: str) -> tuple[GrantView, ...]:
@@ -60,8 +112,9 @@ def overdue_grants(reader: Reader) -> list[Grant]:
     return [grant_from(row) for row in reader.all(select(table).where(where))]
 
 
-def catalogue(policy: Policy, person: str) -> tuple[dict[str, Any], ...]:
+def catalogue(reader: Reader, policy: Policy, person: str) -> tuple[dict[str, Any], ...]:
     """What `person` may ask for, in the policy's order, as JSON."""
+    reasons = own_reasons(reader, person)
     rules = {rule.id: rule for rule in policy.rules}
     out = []
     for view in roles_for(policy, person):
@@ -83,6 +136,7 @@ def catalogue(policy: Policy, person: str) -> tuple[dict[str, Any], ...]:
                 "factors": sorted(factors_for(rule, role, Ask(person, role.name, 0))),
                 "match": rule.approve.match,
                 "needs": dict(view.needs),
+                "reasons": reasons.get(role.name, []),
             }
         )
     return tuple(out)

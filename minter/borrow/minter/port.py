@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Mode = Literal["auto", "self", "peer"]
 DeviceState = Literal["active", "frozen", "removed"]
+PasskeyState = Literal["active", "removed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,7 @@ class RequestView:
     reason: str  # of a denial, as typed
     earlier_denials: int
     grant_id: GrantId | None
+    jws: str = field(default="", repr=False)  # the request as its device signed it
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,13 +141,14 @@ class Change:
 
     `kind`: request_denied, request_expired, request_lapsed, request_cancelled, request_revoked,
     grant_opened, grant_resumed, grant_expired, grant_released, grant_revoked, device_frozen,
-    device_removed, device_added, totp_active (a person has new one-time codes).
+    device_unfrozen, device_removed, device_added, totp_active (a person has new one-time codes),
+    passkey_added, passkey_removed.
     """
 
     kind: str
     person: str
     client_id: str
-    subject: str  # grant:g-… | request:r-… | device:d-…
+    subject: str  # grant:g-… | request:r-… | device:d-… | passkey:<credential id>
     role: str = ""
     details: dict[str, Any] = field(default_factory=dict)
 
@@ -157,6 +160,49 @@ class TotpEnrolment:
     enrolment_id: str
     sealed: str
     expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class RelyingParty:
+    """Whom a passkey is for: `rp_id` is a host's name, `origin` scheme, host and port exactly."""
+
+    rp_id: str
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Passkey:
+    """A registered passkey. `credential_id` is base64url; it counts from `counts_from` on."""
+
+    credential_id: str
+    person: str
+    name: str
+    added_at: float
+    counts_from: float
+    last_used_at: float  # 0 until it was used
+    backed_up: bool  # its maker keeps a copy, so that a lost phone loses nothing
+    state: PasskeyState
+
+
+@dataclass(frozen=True, slots=True)
+class PasskeyOptions:
+    """What a page gives to `navigator.credentials.create`; bytes are base64url."""
+
+    person: str
+    user_handle: str
+    challenge: str
+    rp_id: str
+    exclude: tuple[str, ...]  # the person's passkeys that are there already
+    algorithms: tuple[int, ...]  # COSE
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """Who proved to be there, and with which passkey."""
+
+    person: str
+    credential_id: str
 
 
 @dataclass(frozen=True, slots=True)

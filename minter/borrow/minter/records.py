@@ -6,7 +6,7 @@ is what every view and every check uses.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from sqlalchemy import select
@@ -32,6 +32,7 @@ class Request:
     request_hash: str
     client_id: ClientId
     person: str
+    jws: str = field(repr=False)
     state: RequestState
     role: str
     arn: str
@@ -174,7 +175,7 @@ def active_device(reader: Reader, client_id: str) -> Device:
     if device.state != "active":
         raise Refused(
             f"the device {client_id} is frozen",
-            hint="somebody else can unfreeze it: `borrow server unfreeze`",
+            hint="`borrow unfreeze` says what undoes it",
             state="frozen",
         )
     return device
@@ -233,6 +234,7 @@ def request_view(reader: Reader, request: Request) -> RequestView:
         reason=request.reason,
         earlier_denials=request.earlier_denials,
         grant_id=GrantId(request.grant_id) if request.grant_id else None,
+        jws=request.jws,
     )
 
 

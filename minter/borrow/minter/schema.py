@@ -22,7 +22,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-HEAD = "0001"  # the newest migration: a database that says so is opened without alembic
+HEAD = "0002"  # the newest migration: a database that says so is opened without alembic
 
 metadata = MetaData()
 
@@ -66,6 +66,7 @@ invitations = Table(
     Column("jwk", JSON, nullable=False),
     Column("expires_at", Float, nullable=False),
     Column("used_by", String, nullable=False, default=""),
+    Column("made_by", String, nullable=False, server_default=""),  # "" = the administrator's socket
 )
 
 devices = Table(
@@ -222,4 +223,36 @@ totp_tries = Table(  # wrong codes in a row, and the lock they lead to; outlives
     Column("client_id", String, ForeignKey("devices.client_id"), primary_key=True),
     Column("wrong", Integer, nullable=False),
     Column("locked_until", Float, nullable=False),
+)
+
+user_handles = Table(  # WebAuthn's name of a person: random, so that a passkey tells nobody's name
+    "user_handles",
+    metadata,
+    Column("person", String, primary_key=True),
+    Column("handle", String, nullable=False, unique=True),
+)
+
+passkeys = Table(
+    "passkeys",
+    metadata,
+    Column("credential_id", String, primary_key=True),
+    Column("person", String, nullable=False, index=True),
+    Column("public_key", LargeBinary, nullable=False),  # COSE
+    Column("sign_count", Integer, nullable=False),
+    Column("name", String, nullable=False),
+    Column("aaguid", String, nullable=False),
+    Column("backed_up", Boolean, nullable=False),
+    Column("added_at", Float, nullable=False),
+    Column("counts_from", Float, nullable=False),
+    Column("last_used_at", Float, nullable=False),  # 0 until it was
+    Column("state", String, nullable=False),
+)
+
+ceremonies = Table(  # issued challenges of sign-ins, invitations and registrations
+    "ceremonies",
+    metadata,
+    Column("challenge", String, primary_key=True),
+    Column("data", LargeBinary, nullable=False),
+    Column("not_after", Float, nullable=False),
+    Column("used", Boolean, nullable=False),
 )

@@ -74,9 +74,12 @@ def report(
         devices.set_state(step, device, "frozen", by=person, why=NOT_ME)
 
 
-def unfreeze(step: Step, device: Device, *, by: str) -> None:
-    """Somebody else than the owner lets it act again; nothing that ended comes back."""
-    if not by or by == device.owner:
+def unfreeze(step: Step, device: Device, *, by: str, alone: str = "") -> None:
+    """Somebody else than the owner lets it act again; nothing that ended comes back.
+
+    `alone` says how the owner proved it where there is nobody else.
+    """
+    if not alone and (not by or by == device.owner):
         raise Refused(
             "somebody else has to unfreeze your device",
             hint="ask an administrator",
@@ -85,7 +88,8 @@ def unfreeze(step: Step, device: Device, *, by: str) -> None:
     if device.state == "removed":
         raise Refused("the device was removed", hint="join again", state="wrong_state")
     if device.state == "frozen":
-        devices.set_state(step, device, "active", by=by, why="unfrozen")
+        devices.set_state(step, device, "active", by=by, why=alone or "unfrozen")
+        step.change(devices.changed("device_unfrozen", device, by))
 
 
 def _open_requests(step: Step, device: Device) -> list[Request]:

@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 
 from borrow.minter import schema
 from borrow.policy.decide import budget_window, decide, who_says_yes
-from borrow.policy.model import DEVICE, Ask, AskPeers, AskSelf, Auto, Policy, Refuse, Verdict
+from borrow.policy.model import Ask, AskPeers, AskSelf, Auto, Policy, Refuse, Verdict
 from borrow.protocol.errors import Refused, Untrusted
 from borrow.protocol.lifecycle import RequestState
 
@@ -82,7 +82,7 @@ def still_allowed(policy: Policy, request: Request, given: Collection[str]) -> R
     said = _said_now(policy, request)
     if isinstance(said, Refuse):
         return Refused(said.why, hint=said.hint, state=said.state, request=request.request_id)
-    if not _is_enough(said, given):
+    if not _is_enough(said, request, given):
         return Refused(
             f"the policy now wants more for {request.role!r} than was given",
             hint="ask again",
@@ -108,7 +108,7 @@ def may_join(policy: Policy, asked: RequestObject, found: Request, given: Collec
     if role is None or role.arn != found.arn:
         return False
     said = _said_now(policy, found, via=asked.via, agent=asked.agent)
-    return not isinstance(said, Refuse) and _is_enough(said, given)
+    return not isinstance(said, Refuse) and _is_enough(said, found, given)
 
 
 def rule_now(policy: Policy, request: Request) -> Rule | None:
@@ -139,15 +139,19 @@ def _said_now(
     return who_says_yes(verdict.rule, policy.roles[request.role], ask)
 
 
-def _is_enough(said: Auto | AskSelf | AskPeers, given: Collection[str]) -> bool:
-    """Whether what was given would do now. Another person's yes also does where one's own would."""
+def _is_enough(said: Auto | AskSelf | AskPeers, request: Request, given: Collection[str]) -> bool:
+    """Whether what was given would do now. Another person's yes also does where one's own would.
+
+    Who gave it follows from the request's mode: in `peer` never its own person.
+    """
+    by_others = request.mode == "peer"
     match said:
         case Auto():
             return True
         case AskSelf():
-            return all(kind == DEVICE or kind in said.factors for kind in given)
+            return by_others or all(kind in said.factors for kind in given)
         case AskPeers():
-            return all(kind == DEVICE for kind in given)
+            return by_others and all(kind in said.factors for kind in given)
 
 
 def _spent(reader: Reader, policy: Policy, person: str) -> dict[str, int]:

@@ -42,13 +42,14 @@ class Mode(StrEnum):
 TOTP = "totp"
 CONSENT = "consent"
 DEVICE = "device"
+PASSKEY = "passkey"
 
 # Evidence is a set of kinds, never a ladder (PROTOCOL "Evidence"): a kind that is missing here
 # cannot be named by a rule of that mode. A click of the requester must never count as a peer's yes.
 FACTORS: Mapping[Mode, tuple[str, ...]] = {
     Mode.AUTO: (),
-    Mode.SELF: (TOTP, CONSENT),
-    Mode.PEER: (DEVICE,),
+    Mode.SELF: (PASSKEY, TOTP, CONSENT),
+    Mode.PEER: (PASSKEY, DEVICE),
 }
 
 # The stable words of `Refuse.state`; they travel as `borrow_state` and are never reused.
@@ -214,6 +215,15 @@ class Policy:
     tests: tuple[PolicyTest, ...]
     defaults: Defaults
     bases: frozenset[str] = frozenset()  # roles that are some role's base
+
+    def deciders(self) -> tuple[str, ...]:
+        """Without whom some request stays open: peers, and those who need their own passkey."""
+        found: dict[str, None] = {}
+        for rule in self.rules:
+            found.update(dict.fromkeys(rule.approve.pool))
+            if rule.approve.mode is Mode.SELF and rule.approve.factors == {PASSKEY}:
+                found.update(dict.fromkeys(sorted(rule.scope.people)))
+        return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from borrow.policy.model import (
     CONSENT,
     DEVICE,
     FACTORS,
+    PASSKEY,
     TOTP,
     Approve,
     Budget,
@@ -70,7 +71,7 @@ _MODES_LATER = {
 }
 _BY_MODE = {"factor": (Mode.SELF, Mode.PEER), "match": (Mode.SELF, Mode.PEER),
             "budget": (Mode.AUTO,), "from": (Mode.PEER,), "k": (Mode.PEER,)}  # fmt: skip
-_DEFAULT_FACTORS = {Mode.AUTO: (), Mode.SELF: (TOTP,), Mode.PEER: (DEVICE,)}
+_DEFAULT_FACTORS = {Mode.AUTO: (), Mode.SELF: (PASSKEY, TOTP), Mode.PEER: (PASSKEY, DEVICE)}
 _BUDGET = re.compile(r"([0-9]{1,4})/([0-9a-z]{2,12})")
 _ROLE_ENTRY = re.compile(r"[a-z0-9._*?-]{1,64}")
 
@@ -253,8 +254,6 @@ def _read_approve(stanza: Table, scope: Scope, known: Known) -> Approve:
 def _read_factors(table: Table, mode: Mode) -> tuple[str, ...]:
     factors = table.texts("factor", default=_DEFAULT_FACTORS[mode])
     for factor in factors:
-        if factor == "passkey":
-            raise table.not_yet("factor", f"passkey; for mode {mode.value}: {names(FACTORS[mode])}")
         if factor not in FACTORS[mode]:
             allowed = f"{names(FACTORS[mode])} (for mode {mode.value})"
             raise table.wrong("factor", factor, allowed)

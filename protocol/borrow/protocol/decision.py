@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from borrow.protocol.errors import Untrusted
 from borrow.protocol.jose import seal, sign, unseal, verify
@@ -29,11 +29,11 @@ RECORD_TYP = "borrow-decision+jwt"
 VERSION = 1
 
 Choice = Literal["approve", "deny", "report"]
-Kind = Literal["device", "consent", "totp"]
-Method = Literal["totp", "consent", "device", "session", "policy"]
+Kind = Literal["device", "consent", "totp", "passkey"]
+Method = Literal["totp", "consent", "device", "passkey", "session", "policy"]
 CHOICES: tuple[Choice, ...] = ("approve", "deny", "report")
-KINDS: tuple[Kind, ...] = ("device", "consent", "totp")
-METHODS: tuple[Method, ...] = ("totp", "consent", "device", "session", "policy")
+KINDS: tuple[Kind, ...] = get_args(Kind)
+METHODS: tuple[Method, ...] = get_args(Method)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,10 @@ def statement_hash(data: bytes) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One proof as it travels: `kind` is device, consent or totp; `token` the JWS or JWE."""
+    """One proof as it travels: `token` is a JWS (device, consent), a JWE (totp), or JSON text.
+
+    The JSON is `PublicKeyCredential.toJSON()` of an assertion (WebAuthn Level 3 §5.1.8).
+    """
 
     kind: Kind
     token: str
@@ -117,7 +120,7 @@ def read_evidence(entry: dict[str, Any]) -> Evidence:
     for known in KINDS:
         if kind == known:
             return Evidence(known, token)
-    raise Untrusted("no such kind of evidence", hint="kinds are device, consent and totp")
+    raise Untrusted("no such kind of evidence", hint=f"kinds are {', '.join(KINDS)}")
 
 
 def sign_statement(data: bytes, key: ECKey) -> str:

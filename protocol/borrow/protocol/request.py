@@ -7,6 +7,7 @@ judged only where it can tighten (agent, via).
 
 from __future__ import annotations
 
+import hmac
 import json
 import re
 from dataclasses import dataclass, field
@@ -14,7 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 from borrow.protocol.errors import Untrusted
 from borrow.protocol.ids import GrantId, kind_of
-from borrow.protocol.jose import Verified, check_times, sign, verify
+from borrow.protocol.jose import (
+    MAX_TOKEN,
+    check_times,
+    sign,
+    signing_input_hash,
+    unverified_claims,
+    verify,
+)
 from borrow.protocol.strict import Members
 
 if TYPE_CHECKING:
@@ -133,12 +141,29 @@ def verify_request(
     """
     verified = verify(token, keys, TYP)
     check_times(verified.claims, now, longest=LONGEST, need_nbf=True)
-    request = _read(verified, client_id=client_id, owner=owner, issuer=issuer)
+    request = _read(verified.claims, client_id=client_id, owner=owner, issuer=issuer)
     return SignedRequest(request, token, verified.signing_input_hash)
 
 
-def _read(verified: Verified, *, client_id: str, owner: str, issuer: str) -> RequestObject:
-    claims = Members(verified.claims, "request")
+def open_hashed(token: str, request_hash: str, *, issuer: str) -> RequestObject:
+    """What a yes to `request_hash` is a yes to, read from the very bytes the hash is of.
+
+    For whoever is asked: they have not the asking device's key, and need it not. The minter
+    verified the signature before it asked, and their own signature names this hash.
+    """
+    if len(token) > MAX_TOKEN or not token.isascii():
+        raise Untrusted("the signed request is too large")
+    if not hmac.compare_digest(signing_input_hash(token), request_hash):
+        raise Untrusted("the signed request is not the one that is to be decided", state="changed")
+    claims = unverified_claims(token)
+    client_id, owner = claims.get("iss"), claims.get("login_hint")
+    if not isinstance(client_id, str) or not isinstance(owner, str):
+        raise Untrusted("the signed request names nobody who asks")
+    return _read(claims, client_id=client_id, owner=owner, issuer=issuer)
+
+
+def _read(said: dict[str, Any], *, client_id: str, owner: str, issuer: str) -> RequestObject:
+    claims = Members(said, "request")
     claims.exactly("iss", client_id)
     claims.exactly("aud", issuer)
     claims.exactly("scope", "openid")

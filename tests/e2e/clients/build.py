@@ -43,16 +43,15 @@ def recipes(target: Path) -> dict[str, Recipe]:
     maven = ("mvn", "-q", "-B", "-ntp")
     copied = ("-DincludeScope=runtime", f"-DoutputDirectory={target / 'java/lib'}")
     cargo = ("--release", "--locked", "--offline", "--quiet")
+    npm = Recipe(
+        needs=((("node", "--version"), "20"), (("npm", "--version"), "7")),
+        fetch=(*("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"), "--loglevel=error"),
+        compile=None,
+        settings={},
+    )
     return {
-        "js": Recipe(
-            needs=((("node", "--version"), "20"), (("npm", "--version"), "7")),
-            fetch=(
-                *("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"),
-                "--loglevel=error",
-            ),
-            compile=None,
-            settings={},
-        ),
+        "js": npm,
+        "axe": npm,  # no client: what tests/pages puts into each page to judge it
         "go": Recipe(
             needs=((("go", "version"), "1.24"),),
             fetch=("go", "mod", "download"),

@@ -72,6 +72,7 @@ class Asked:
     reason: str = ""
     grant: str = ""
     auth_req_ids: set[str] = field(default_factory=set)
+    jws: str = field(default="", repr=False)
 
 
 @dataclass(slots=True)
@@ -106,6 +107,7 @@ class FakeApprover:
         self.mint_error: BorrowError | None = None
         self.down = False  # every call is answered with 503
         self.lies: dict[str, Any] = {}  # members of the statement, other than asked for
+        self.told: dict[str, Any] = {}  # members of what is shown, other than asked for
         self.this_device = True  # whether the grants are listed as the asking device's
         self.hold_answers = False  # a decision is known and its answer does not leave
         self.hold_events = False  # /events never answers: a partition of this path only
@@ -265,7 +267,8 @@ class FakeApprover:
         if asked is None:
             now = self.clock()
             request_id = new_request_id(now, secrets.token_bytes(10))
-            asked = Asked(request_id, wanted, signed.request_hash, now + self.pending)
+            ends = now + self.pending
+            asked = Asked(request_id, wanted, signed.request_hash, ends, jws=signed.jws)
             self.asked[asked.id] = asked
             if self.auto:
                 self._grant(asked)
@@ -452,7 +455,7 @@ class FakeApprover:
 
     async def _decision(self, request: web.Request) -> web.Response:
         asked = self.asked[request.match_info["id"]]
-        out = self.summary(asked)
+        out = self.summary(asked) | {"mode": "peer", "signed": asked.jws} | self.told
         if "decision" in request.query:
             number = request.query.get("number", "")
             out["statement"] = b64url(self.statement(asked, **({"number": number} | self.lies)))

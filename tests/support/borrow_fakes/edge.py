@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from borrow.daemon.front import KEEPALIVE, Door, Limits
+from borrow.daemon.front import Door, Limits
 from borrow.daemon.guard import RULES, Rule, guard_middleware, install_guard
 from borrow.daemon.handlers import aiohttp_handlers
 from borrow.daemon.peer import Peer, PeerSource, system_peers
 from borrow.daemon.ports import BACKLOG
+from borrow.daemon.visitor import KEEPALIVE
 from borrow_fakes.tools import lacking, need
 
 if TYPE_CHECKING:

@@ -10,7 +10,10 @@ import asyncio
 import contextlib
 import json
 import secrets
+import tempfile
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiohttp
@@ -21,6 +24,7 @@ from borrow.approver.app import build_app
 from borrow.approver.desk import DESK
 from borrow.approver.serve import port_of, start
 from borrow.approver.settings import ApproverSettings
+from borrow.approver.store import Store
 from borrow.minter.authority import Minter
 from borrow.minter.drivers.fake import FakeDriver
 from borrow.minter.inprocess import InProcessMinter
@@ -41,15 +45,17 @@ from borrow.protocol.oauth import (
 )
 from borrow.protocol.request import AwsRole
 from borrow.protocol.strict import b64url, from_b64url
+from borrow_fakes.minting import empty_database as empty_minter
 from borrow_fakes.people import FakeDevice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
-    from pathlib import Path
 
     from aiohttp import web
+    from aiohttp.abc import AbstractResolver
     from joserfc.jwk import ECKey
 
+    from borrow.approver.channels.ways import Ways
     from borrow.approver.waiting import Waiting
 
 T = TypeVar("T")
@@ -272,6 +278,10 @@ class FrontDesk:
     folder: Path
     clock: Callable[[], float]
     webhooks: tuple[str, ...] = ()
+    channels: dict[str, Ways] = field(default_factory=dict)
+    push_allow_hosts: tuple[str, ...] = ()
+    resolver: AbstractResolver | None = None  # finds those that the approver sends to
+    vapid: ECKey = field(default_factory=new_key)
     long_poll: float = 5.0
     patience: float = 15.0  # seconds for a head, and for a body
     calls: tuple[int, float] = (200, 20.0)  # of one device: at once, and a second after that
@@ -289,6 +299,11 @@ class FrontDesk:
     def issuer(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def origin(self) -> str:
+        """Where people open the pages: passkeys want a name."""
+        return f"http://localhost:{self.port}"
+
     async def open(self) -> None:
         """Start; a later `open` finds the same port and files."""
         self.port = self.port or free_port()
@@ -298,6 +313,8 @@ class FrontDesk:
         # Answers that were sent are read before the session that reads them is closed.
         self._stack.push_async_callback(asyncio.sleep, 0.01)
         policy = load_policy(self.policy)
+        _begin_with(self.folder / "minter.db", empty_minter)
+        _begin_with(self.folder / "approver.db", _empty_approver)
         self.minter = Minter(
             self.folder / "minter.db",
             issuer=self.issuer,
@@ -305,12 +322,18 @@ class FrontDesk:
             policy=lambda: policy,
             driver=FakeDriver(self.clock, secrets.token_bytes),
             clock=self.clock,
+            public_url=self.origin,
         )
         self._stack.callback(self.minter.close)
         settings = ApproverSettings(
             issuer=self.issuer,
+            public_url=self.origin,
             db=self.folder / "approver.db",
             webhooks=self.webhooks,
+            channels=self.channels,
+            push_allow_hosts=self.push_allow_hosts,
+            push_contact="mailto:ops@example.com",
+            deciders=policy.deciders,
             admins=lambda: policy.admins,
             long_poll=self.long_poll,
             body_within=self.patience,
@@ -319,7 +342,12 @@ class FrontDesk:
             calls_rate=self.calls[1],
         )
         self.app = build_app(
-            settings, minter=InProcessMinter(self.minter), signer=self.a, clock=self.clock
+            settings,
+            minter=InProcessMinter(self.minter),
+            signer=self.a,
+            vapid=self.vapid,
+            resolver=self.resolver,
+            clock=self.clock,
         )
         runner = await start(self.app, port=self.port, head_within=self.patience)
         self._stack.push_async_callback(runner.cleanup)
@@ -392,6 +420,21 @@ class FrontDesk:
     @property
     def held(self) -> int:
         return self.waiting.count
+
+
+def _begin_with(path: Path, empty: Callable[[], bytes]) -> None:
+    """Migrating once is enough for a suite."""
+    if not path.exists():
+        path.write_bytes(empty())
+        path.chmod(0o600)
+
+
+@cache
+def _empty_approver() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "approver.db"
+        Store(path)._migrate()
+        return path.read_bytes()
 
 
 def free_port() -> int:

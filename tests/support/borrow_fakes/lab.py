@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from typing_extensions import override
 
+from borrow.cli.revival import NAME as REVIVAL
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -208,10 +210,25 @@ class Home:
         return int(self.status()["pid"])
 
     def kill_daemon(self) -> None:
-        """kill -9, and wait until it is gone."""
+        """kill -9 of it and of what would revive it, and wait until it is gone."""
         pid = self.daemon_pid()
-        os.kill(pid, signal.SIGKILL)
+        self._kill(pid)
         wait_for(lambda: not _alive(pid), why="the daemon to die")
+
+    def _kill(self, pid: int) -> None:
+        for each in (*self.revival(), pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(each, signal.SIGKILL)
+
+    def revival(self) -> list[int]:
+        """The shells that wait for this home's daemon to be killed: one, as a rule."""
+        found = []
+        for each in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                words = (each / "cmdline").read_text(errors="replace").split("\0")
+                if REVIVAL in words and any(one.startswith(f"{self.root}/") for one in words):
+                    found.append(int(each.name))
+        return found
 
     def start(self) -> Self:
         self.borrow("daemon", "start")
@@ -234,7 +251,7 @@ class Home:
             pid = self.daemon_pid()
             self.borrow("daemon", "stop", ok=False, timeout=15)
             if _alive(pid):
-                os.kill(pid, signal.SIGKILL)
+                self._kill(pid)
         shutil.rmtree(self.root, ignore_errors=True)
 
 

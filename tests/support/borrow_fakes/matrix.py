@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import itertools
 import json
+import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+import borrow.daemon.credential
 from borrow_fakes.lab import finish, wait_for
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ def policy() -> str:
     own = "".join(f"[roles.m{number:03}]\n{admin}imds = true\n" for number in range(ROLES))
     return (
         f'{own}[roles.elastic]\naws = "arn:aws:iam::123456789012:role/Reader"\ntier = "low"\n'
-        f'base = "reader"\n[roles.lift]\n{admin}allows = ["s3:Put*"]\n'
+        f'base = "reader"\n[roles.lift]\n{admin}allows = ["s3:Put*", "sts:AssumeRole"]\n'
         '[[rule]]\nid = "cells"\nwho = ["{me}"]\nroles = ["m*", "lift"]\nmax = "1h"\n'
         'approve = {{ mode = "self", factor = ["consent"] }}\n'
         '[[rule]]\nid = "elastic"\nwho = ["{me}"]\nroles = ["elastic"]\nmax = "1h"\n'
@@ -156,9 +158,7 @@ class Caller:
         if self._child is None or not self._cell.sdk.each:
             self._child = self._cell.start(env=self._env)
             return
-        assert self._child.stdin is not None
-        self._child.stdin.write("\n")
-        self._child.stdin.flush()
+        go_on(self._child)
 
     def answer(self) -> str:
         assert self._child is not None
@@ -176,6 +176,27 @@ class Caller:
     def end(self) -> None:
         if self._child is not None and self._cell.sdk.each:
             finish(self._child)
+
+
+def profile(cell: Cell, *lines: str) -> dict[str, str]:
+    """The environment of one who chose a profile of these lines."""
+    path = cell.home.root / f"home/{cell.role}"
+    path.write_text("\n".join(["[profile borrowed]", *lines, "region = us-east-1\n"]))
+    return REGION | {"AWS_CONFIG_FILE": str(path), "AWS_PROFILE": "borrowed"}
+
+
+def helper(cell: Cell, role: str = "") -> dict[str, str]:
+    """A profile whose `credential_process` gives this cell's role, or `role`."""
+    program = f"{sys.executable} -I -S -E {borrow.daemon.credential.__file__}"
+    line = f"{program} {cell.home.socket} {role or cell.role}"
+    return profile(cell, f"credential_process = {line}")
+
+
+def go_on(child: subprocess.Popen[str]) -> None:
+    """One line on its stdin."""
+    assert child.stdin is not None
+    child.stdin.write("\n")
+    child.stdin.flush()
 
 
 def succeeded(child: subprocess.Popen[str]) -> str:

@@ -20,11 +20,14 @@ from borrow.minter.secret_files import MinterSecrets
 from borrow.minter.store import Store
 from borrow.minter.totp import SECRET_TYP
 from borrow.policy.load import load_policy
+from borrow.protocol.ceremony import challenge_of
 from borrow.protocol.decision import Evidence, seal_totp, sign_statement
 from borrow.protocol.enrolment import Invitation, sign_software_statement
 from borrow.protocol.jose import unseal
-from borrow.protocol.keys import load_key, new_key
+from borrow.protocol.keys import load_key, new_key, seed_of
 from borrow.protocol.request import AwsRole
+from borrow.protocol.strict import from_b64url
+from borrow_fakes.authenticator import Authenticator
 from borrow_fakes.clock import Clock
 from borrow_fakes.cloud import CountingDriver
 from borrow_fakes.people import FakeDevice
@@ -71,7 +74,7 @@ max = "1h"
 id = "logs"
 who = ["group:team"]
 roles = ["logs"]
-approve = {{ mode = "self", factor = ["totp"], match = true }}
+approve = {{ mode = "self", factor = ["totp", "passkey"], match = true }}
 max = "2h"
 mint = "30m"
 extensions = 1
@@ -254,3 +257,32 @@ class MinterHouse:
     def fresh_code_time(self) -> None:
         """Move on by one time step, so that the next code was never used."""
         self.clock.advance(30)
+
+    # Passkeys
+
+    def passkey(self, person: str, *, invitation: str = "", counter: int = 0) -> Authenticator:
+        """A passkey of `person`, registered with an invitation of its own or with `invitation`."""
+        key = invitation or seed_of(self.minter.invite(person).key)
+        options = self.minter.people.passkey_begin(key)
+        assert options.person == person
+        rp = self.minter.people.rp
+        assert rp is not None
+        made = Authenticator(rp.rp_id, rp.origin, counter=counter, user_handle=options.user_handle)
+        answer = made.create(from_b64url(options.challenge))
+        self.minter.people.passkey_add(key, answer, "phone")
+        return made
+
+    def approve_on_page(
+        self,
+        request_id: str,
+        person: str,
+        passkey: Authenticator,
+        *,
+        number: str = NUMBER,
+        **lies: Any,
+    ) -> Outcome:
+        statement = self.minter.new_statement(request_id, person, "approve", number=number)
+        evidence = Evidence("passkey", passkey.get(challenge_of(statement), **lies))
+        return self.minter.accept_decision(
+            request_id, person, None, "approve", statement=statement, evidence=evidence
+        )[0]

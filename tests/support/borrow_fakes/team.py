@@ -90,11 +90,23 @@ class Server:
         folder = self.home.root / "server"
         (folder / "policy.toml").write_text(POLICY)
         lines = [f'issuer = "{issuer}"', f"port = {self.port}", f"webhooks = {list(self.webhooks)}"]
+        if not self.front:
+            lines.append(f'public_url = "{self.pages}"')
         cloud = [f'{name} = "{value}"' for name, value in self.cloud.items()]
         (folder / "server.toml").write_text("\n".join([*lines, "[cloud]", *cloud, ""]))
         if self.base_key:
             self._seal_base_key()
         return self.start()
+
+    @property
+    def pages(self) -> str:
+        """Where people open it: passkeys want a name."""
+        return f"http://localhost:{self.port}"
+
+    def page_invitation(self, person: str) -> str:
+        """The link as a phone opens it."""
+        told = json.loads(self.home.borrow("server", "invite", person, "--json").stdout)
+        return str(told["page"])
 
     def _seal_base_key(self) -> None:
         """The server reads `base-keys.sealed` in its folder, as `borrow keys add` writes it."""

@@ -128,6 +128,20 @@ class Workstation:
         told: dict[str, Any] = json.loads(output)
         return told
 
+    async def another_asks(self, role: str) -> None:
+        """A person of another session asks for `role`, which is given at once."""
+        assert self.started is not None
+        body = json.dumps({"role": role, "wait": True})
+        program = PROGRAM.replace("/v1/bearers", "/v1/ask")
+        child = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-I", "-c", program, str(self.started.control), body),
+            stdout=asyncio.subprocess.PIPE,
+            start_new_session=True,
+            env={"PATH": os.environ["PATH"]},
+        )
+        output, _ = await child.communicate()
+        assert b'"granted"' in output, output
+
     def head(self, role: str, bearer: str, *lines: str) -> bytes:
         wanted = [f"GET /v1/credentials/{role} HTTP/1.1", f"Host: 127.0.0.1:{self.port}"]
         wanted += [f"Authorization: {bearer}"] if bearer else []

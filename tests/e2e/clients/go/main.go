@@ -1,4 +1,5 @@
-// The smallest ordinary Go v2 program: who am I. With `each`: once for every line of stdin.
+// The smallest ordinary Go v2 program: who am I. With `each`: once for every line of stdin. With
+// `assume ARN`: for every line become that role, and go on if that is denied.
 package main
 
 import (
@@ -6,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
@@ -24,12 +26,14 @@ func walk(ctx context.Context) error {
 		return err
 	}
 	client := sts.NewFromConfig(cfg)
-	if len(os.Args) < 2 || os.Args[1] != "each" {
+	if len(os.Args) < 2 {
 		return ask(ctx, client)
 	}
 	lines := bufio.NewScanner(os.Stdin)
 	for lines.Scan() {
-		if err := ask(ctx, client); err != nil {
+		if os.Args[1] == "assume" {
+			fmt.Println(assume(ctx, client, os.Args[2]))
+		} else if err := ask(ctx, client); err != nil {
 			return err
 		}
 	}
@@ -42,4 +46,13 @@ func ask(ctx context.Context, client *sts.Client) error {
 		fmt.Println("arn", *answer.Arn)
 	}
 	return err
+}
+
+func assume(ctx context.Context, client *sts.Client, arn string) string {
+	name := "next"
+	_, err := client.AssumeRole(ctx, &sts.AssumeRoleInput{RoleArn: &arn, RoleSessionName: &name})
+	if err != nil {
+		return "no " + strings.ReplaceAll(err.Error(), "\n", " ")
+	}
+	return "done"
 }

@@ -1,15 +1,26 @@
-// The smallest ordinary JS v3 program: who am I. With `each`: once for every line of stdin.
+// The smallest ordinary JS v3 program: who am I. With `each`: once for every line of stdin. With
+// `assume ARN`: for every line become that role, and go on if that is denied.
 import { createInterface } from "node:readline";
-import { GetCallerIdentityCommand, STSClient } from "@aws-sdk/client-sts";
+import { AssumeRoleCommand, GetCallerIdentityCommand, STSClient } from "@aws-sdk/client-sts";
 
 const sts = new STSClient({});
-const calls = process.argv[2] === "each" ? createInterface({ input: process.stdin }) : [""];
+const [mode, arn] = process.argv.slice(2);
+const calls = mode ? createInterface({ input: process.stdin }) : [""];
 for await (const _ of calls) {
   try {
-    const answer = await sts.send(new GetCallerIdentityCommand({}));
-    console.log(`arn ${answer.Arn}`);
+    if (mode === "assume") {
+      await sts.send(new AssumeRoleCommand({ RoleArn: arn, RoleSessionName: "next" }));
+      console.log("done");
+    } else {
+      const answer = await sts.send(new GetCallerIdentityCommand({}));
+      console.log(`arn ${answer.Arn}`);
+    }
   } catch (error) {
-    console.error(`${error.name}: ${error.message}`);
-    process.exit(1);
+    const told = `${error.name}: ${error.message}`;
+    if (mode !== "assume") {
+      console.error(told);
+      process.exit(1);
+    }
+    console.log(`no ${told}`);
   }
 }

@@ -1,4 +1,7 @@
-//! The smallest ordinary Rust program: who am I. With `each`: once for every line of stdin.
+//! The smallest ordinary Rust program: who am I. With `each`: once for every line of stdin. With
+//! `assume ARN`: for every line become that role, and go on if that is denied.
+use aws_sdk_sts::error::DisplayErrorContext;
+
 fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(walk());
@@ -12,11 +15,19 @@ async fn walk() {
         .load()
         .await;
     let client = aws_sdk_sts::Client::new(&config);
-    if std::env::args().nth(1).as_deref() != Some("each") {
-        return ask(&client).await;
-    }
-    for _ in std::io::stdin().lines() {
-        ask(&client).await;
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    match words.as_slice() {
+        [] => ask(&client).await,
+        [mode, arn] if mode == "assume" => {
+            for _ in std::io::stdin().lines() {
+                assume(&client, arn).await;
+            }
+        }
+        _ => {
+            for _ in std::io::stdin().lines() {
+                ask(&client).await;
+            }
+        }
     }
 }
 
@@ -24,8 +35,15 @@ async fn ask(client: &aws_sdk_sts::Client) {
     match client.get_caller_identity().send().await {
         Ok(answer) => println!("arn {}", answer.arn().unwrap_or_default()),
         Err(error) => {
-            eprintln!("{}", aws_sdk_sts::error::DisplayErrorContext(&error));
+            eprintln!("{}", DisplayErrorContext(&error));
             std::process::exit(1);
         }
+    }
+}
+
+async fn assume(client: &aws_sdk_sts::Client, arn: &str) {
+    match client.assume_role().role_arn(arn).role_session_name("next").send().await {
+        Ok(_) => println!("done"),
+        Err(error) => println!("no {}", DisplayErrorContext(&error).to_string().replace('\n', " ")),
     }
 }

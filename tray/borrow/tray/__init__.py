@@ -1,0 +1,1 @@
+"""The desktop: tray icon, notifications and the elevation prompt. Talks to the daemon only."""

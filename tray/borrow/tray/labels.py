@@ -1,0 +1,65 @@
+"""Members of a daemon's answer as escaped text, and what a device claims of its caller. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from borrow.protocol.durations import show_duration
+from borrow.protocol.text import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Pairs: TypeAlias = tuple[tuple[str, str], ...]
+
+LINE: Final = 160  # characters of one value: hostile text must not push the buttons off the screen
+_MOST: Final = 1 << 53  # what JSON's numbers hold exactly
+PARENTS: Final = 6  # of the chain that started the program
+
+
+def claims(one: Mapping[str, Any]) -> Pairs:
+    """The program first, as the file that runs: its command line is what it calls itself."""
+    context = mapping(one.get("context"))
+    process = mapping(context.get("process"))
+    chain = [shown(each, 40) for each in texts(process.get("parents"))[:PARENTS]]
+    branch, user = text(process.get("git_branch")), text(context.get("os_user"))
+    told = [
+        ("reason", text(one.get("justification"))),
+        ("ticket", text(one.get("ticket"))),
+        ("agent", text(context.get("agent"))),
+        ("program", text(process.get("exe"))),
+        ("command", text(process.get("argv"))),
+        ("started by", " ← ".join(each for each in chain if each)),
+        ("directory", text(process.get("cwd")) + (f", branch {branch}" if branch else "")),
+        ("container", text(process.get("container"))),
+        ("host", text(context.get("host")) + (f", user {user}" if user else "")),
+    ]
+    return tuple((label, value) for label, value in told if value)
+
+
+def role_line(role: Mapping[str, Any]) -> str:
+    """`prod-admin   sensitive  you  1h`"""
+    who = {"auto": "at once", "self": "you", "peer": "another person"}
+    longest = whole(role.get("max"))
+    parts = (text(role.get("tier")), who.get(str(role.get("mode")), ""))
+    name = text(role.get("name"))
+    return f"{name:<22} {parts[0]:<10} {parts[1]:<15}" + (show_duration(longest) if longest else "")
+
+
+def text(value: object) -> str:
+    return shown(value, LINE) if isinstance(value, str) else ""
+
+
+def texts(value: object) -> tuple[str, ...]:
+    return tuple(each for each in value if isinstance(each, str)) if isinstance(value, list) else ()
+
+
+def mapping(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def whole(value: object) -> int:
+    """A number of seconds or a time; 0 for anything that cannot be one."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return 0
+    return int(value) if -_MOST < value < _MOST else 0
