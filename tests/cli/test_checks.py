@@ -37,6 +37,11 @@ def test_a_default_profile_with_a_way_to_credentials_is_a_warning() -> None:
     )
 
 
+def test_those_whom_nothing_tells_of_a_request_are_named() -> None:
+    assert [f.level for f in checks.channels(["bea@example.com"])] == ["warning"]
+    assert list(checks.channels(None)) == list(checks.channels([])) == []
+
+
 def test_a_stranger_on_our_port_is_an_error() -> None:
     assert levels(checks.endpoint(7, 7, 4321)) == [("ok", "port")]
     assert levels(checks.endpoint(8, 7, 4321)) == [("error", "port")]

@@ -125,6 +125,12 @@ def test_each_driver_that_is_allowed_can_be_made(driver: str) -> None:
         'issuer = "https://x.example.com"\ncloud = 1',
         'issuer = "https://x.example.com"\n[cloud]\ndriver = "x"',
         'isuer = "https://x.example.com"',
+        'issuer = "https://x.example.com"\npush_contact = "ann"',
+        'issuer = "https://x.example.com"\npush_allow_hosts = "ntfy.internal"',
+        'issuer = "https://x.example.com"\npush_allow_hosts = ["https://ntfy.internal"]',
+        'issuer = "https://x.example.com"\nchannels = 1',
+        'issuer = "https://x.example.com"\n[channels]\n"a@example.com" = "https://n.example.com"',
+        'issuer = "https://x.example.com"\n[channels."a@example.com"]\nntfy = "https://10.0.0.1/x"',
         "[[[",
     ],
 )
@@ -136,3 +142,18 @@ def test_server_settings_that_are_wrong_are_refused(tmp_path: Path, text: str) -
         read_settings(path)
     assert raised.value.message.startswith("server.toml")
     assert raised.value.hint
+
+
+def test_ways_to_people_are_read_with_the_hosts_that_may_be_private(tmp_path: Path) -> None:
+    path = tmp_path / "server.toml"
+    path.write_text(
+        'issuer = "https://x.example.com"\n'
+        'push_contact = "mailto:ops@example.com"\n'
+        'push_allow_hosts = ["ntfy.internal:8443", "10.0.0.7"]\n'
+        '[channels."Ann@example.com"]\nntfy = "https://ntfy.internal:8443/topic"\n'
+    )
+    path.chmod(0o600)
+    reach = read_settings(path).reach
+    assert reach.contact == "mailto:ops@example.com"
+    assert reach.ways["ann@example.com"].ntfy == "https://ntfy.internal:8443/topic"
+    assert reach.allow_hosts == ("ntfy.internal:8443", "10.0.0.7")

@@ -15,7 +15,9 @@ from aiohttp import web
 
 from borrow.approver import errors
 from borrow.approver.bodies import MAX_BODY, json_object
-from borrow.approver.desk import DESK
+from borrow.approver.channels import subscriptions
+from borrow.approver.channels.reachable import LISTENED, unreachable
+from borrow.approver.desk import DESK, Desk
 from borrow.approver.pages.guard import passkeys_work
 from borrow.protocol.enrolment import Invitation
 from borrow.protocol.errors import Refused
@@ -67,8 +69,17 @@ async def status(request: web.Request) -> web.Response:
         "admins": list(desk.settings.admins()),
         "policy_trouble": desk.settings.trouble(),
         "devices": listed,
+        "unreachable": await _unreachable(desk),
     }
     return web.json_response(answer)
+
+
+async def _unreachable(desk: Desk) -> list[str]:
+    async with desk.store.reading() as db:
+        known = await subscriptions.all_of(db)
+    settings = desk.settings
+    listening = desk.contacts.within(LISTENED)
+    return list(unreachable(settings.deciders(), known, settings.channels, listening))
 
 
 async def invite(request: web.Request) -> web.Response:

@@ -1,4 +1,4 @@
-"""The approver put together: routes, parts, and the two tasks that run beside the calls."""
+"""The approver put together: routes, parts, and the tasks that run beside the calls."""
 
 from __future__ import annotations
 
@@ -27,6 +27,10 @@ from borrow.approver import (
     webhook,
 )
 from borrow.approver.bodies import MAX_BODY
+from borrow.approver.channels import deliver, handles
+from borrow.approver.channels.calls import Calls
+from borrow.approver.channels.outbound import Outbound
+from borrow.approver.contacts import Contacts
 from borrow.approver.desk import DESK, Desk
 from borrow.approver.devices import Devices
 from borrow.approver.notices import Notices
@@ -41,6 +45,7 @@ from borrow.protocol.errors import BorrowError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from aiohttp.abc import AbstractResolver
     from joserfc.jwk import ECKey
 
     from borrow.approver.ports import MinterPort
@@ -57,16 +62,20 @@ def build_app(
     *,
     minter: MinterPort,
     signer: ECKey,
+    vapid: ECKey | None = None,
+    resolver: AbstractResolver | None = None,
     clock: Callable[[], float],
     entropy: Callable[[int], bytes] = secrets.token_bytes,
     ticks: Callable[[], float] | None = None,
 ) -> web.Application:
-    """`signer` is A. `clock` gives unix seconds, `ticks` a monotonic time (the loop's own)."""
+    """`signer` is A, `vapid` the key of its pushes. `resolver` finds those it sends to. `clock`
+    gives unix seconds, `ticks` a monotonic time (the loop's own)."""
     store = Store(settings.db)
     waiting = Waiting(most=settings.max_waits, each=settings.max_waits_each)
     ticks = ticks or (lambda: asyncio.get_running_loop().time())
     devices = Devices(minter, ticks)
-    notices = Notices(settings, store, waiting, devices, clock=clock, entropy=entropy)
+    calls = Calls(settings, clock=clock, entropy=entropy)
+    notices = Notices(settings, store, waiting, devices, calls, clock=clock, entropy=entropy)
     app = web.Application(client_max_size=MAX_BODY, middlewares=[errors.middleware(clock)])
     app[DESK] = Desk(
         settings=settings,
@@ -79,11 +88,15 @@ def build_app(
         devices=devices,
         notices=notices,
         paces=Paces(burst=settings.calls_burst, rate=settings.calls_rate, ticks=ticks),
+        calls=calls,
+        contacts=Contacts(clock),
+        outbound=Outbound(settings.push_allow_hosts, resolver=resolver),
+        vapid=vapid,
     )
     app[ROOM] = Room.of(settings, ticks)
     app.add_routes(_routes())
     app.add_routes(pages.routes())
-    app.cleanup_ctx.extend([_store, _background])
+    app.cleanup_ctx.extend([_store, _outbound, _background])
     app.on_shutdown.append(_let_go)
     return app
 
@@ -137,8 +150,14 @@ async def _store(app: web.Application) -> AsyncIterator[None]:
     await app[DESK].store.close()
 
 
+async def _outbound(app: web.Application) -> AsyncIterator[None]:
+    await app[DESK].outbound.open()
+    yield
+    await app[DESK].outbound.close()
+
+
 async def _background(app: web.Application) -> AsyncIterator[None]:
-    """One owner for both tasks. A failure that nobody foresaw ends it, and is not silent."""
+    """One owner for the tasks. A failure that nobody foresaw ends it, and is not silent."""
     # aiohttp enters and leaves a cleanup context in different tasks: the group has its own.
     owner = asyncio.get_running_loop().create_task(_beside(app[DESK]))
     owner.add_done_callback(_ended)
@@ -155,6 +174,7 @@ async def _beside(desk: Desk) -> None:
     async with asyncio.TaskGroup() as group:
         group.create_task(_sweeping(desk))
         group.create_task(webhook.deliver(desk))
+        group.create_task(deliver.deliver(desk))
 
 
 def _ended(task: asyncio.Task[None]) -> None:
@@ -192,3 +212,4 @@ async def _tidy(desk: Desk) -> None:
         await tickets.forget_old(db, now=desk.clock())
         await outbox.trim(db)
         await session.forget_old(db, now=desk.clock())
+        await handles.forget_old(db, now=desk.clock())

@@ -23,7 +23,6 @@ from borrow.protocol.request import verify_request
 from borrow.protocol.strict import b64url
 
 if TYPE_CHECKING:
-    from borrow.approver.outbox import Letter
     from borrow.minter.port import Accepted, Device, RequestView
 
 logger = logging.getLogger(__name__)
@@ -65,7 +64,8 @@ def _verify(desk: Desk, jws: str, device: Device) -> None:
 async def _remember(desk: Desk, token: str, accepted: Accepted) -> None:
     """In one transaction with the letters to those who are asked: all of it, or nothing."""
     view = accepted.view
-    news = await _news(desk, accepted)
+    is_news = await _is_news(desk, accepted)
+    letters = await desk.notices.asked(view) if is_news else []
     async with desk.store.writing() as db:
         await tickets.add_auth_request(
             db,
@@ -74,20 +74,20 @@ async def _remember(desk: Desk, token: str, accepted: Accepted) -> None:
             client_id=view.client_id,
             now=desk.clock(),
         )
-        await desk.notices.post(db, news)
-    desk.notices.ring_for(news)
+        await desk.notices.post(db, letters)
+        if is_news:
+            await desk.notices.call(db, view)
+    desk.notices.ring_for(letters)
 
 
-async def _news(desk: Desk, accepted: Accepted) -> list[Letter]:
-    """Letters to those who are asked, once. Also at a second try, if the first one was cut off
-    between the minter's yes and ours: an open question of which nobody was told."""
-    view = accepted.view
-    if accepted.joined:
-        async with desk.store.reading() as db:
-            told = await tickets.was_asked(db, view.request_id)
-        if told or view.state is not RequestState.PENDING:
-            return []
-    return await desk.notices.asked(view)
+async def _is_news(desk: Desk, accepted: Accepted) -> bool:
+    """Whether people are to be told: once, but also at a second try, if the first one was cut off
+    between the minter's yes and ours (an open question of which nobody was told)."""
+    if not accepted.joined:
+        return True
+    async with desk.store.reading() as db:
+        told = await tickets.was_asked(db, accepted.view.request_id)
+    return not told and accepted.view.state is RequestState.PENDING
 
 
 def _acknowledgement(desk: Desk, token: str, accepted: Accepted) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from aiohttp import web
 from borrow.approver import tickets
 from borrow.approver.auth import Caller, bearer
 from borrow.approver.bodies import json_object, path_id, query, whole
+from borrow.approver.channels.calls import BELL as CALLS
 from borrow.approver.desk import DESK, Desk
 from borrow.approver.summaries import last_summary, request_summary
 from borrow.protocol.decision import CHOICES, Choice, read_evidence, read_statement
@@ -120,7 +121,7 @@ async def settle(
             record, after = outcome.record, outcome.view
     finally:
         # Also after a refusal: the third wrong number cancels the request.
-        desk.waiting.ring([f"request:{view.request_id}"])
+        desk.waiting.ring([f"request:{view.request_id}", CALLS])
     await desk.notices.publish(changes)
     if after.state is not RequestState.PENDING:
         await _note_answer(desk, after)

@@ -11,6 +11,9 @@ from aiohttp import web
 if TYPE_CHECKING:
     from joserfc.jwk import ECKey
 
+    from borrow.approver.channels.calls import Calls
+    from borrow.approver.channels.outbound import Outbound
+    from borrow.approver.contacts import Contacts
     from borrow.approver.devices import Devices
     from borrow.approver.notices import Notices
     from borrow.approver.paces import Paces
@@ -34,6 +37,10 @@ class Desk:
     devices: Devices
     notices: Notices
     paces: Paces
+    calls: Calls
+    outbound: Outbound
+    contacts: Contacts
+    vapid: ECKey | None = field(default=None, repr=False)  # signs pushes; without it there are none
 
     def is_admin(self, person: str) -> bool:
         return person in self.settings.admins()

@@ -40,6 +40,7 @@ class Poll:
 async def events(request: web.Request) -> web.Response:
     desk = request.app[DESK]
     caller = await bearer(request, HEARS)
+    desk.contacts.note(caller.person)
     poll = read_poll(await json_object(request))
     if poll.acks:
         async with desk.store.writing() as db:

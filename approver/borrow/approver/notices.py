@@ -12,6 +12,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from borrow.approver import outbox, tickets
+from borrow.approver.channels.calls import BELL as CALLS
 from borrow.approver.telling import OVER, STOPPED, asked_letters, letters_for
 from borrow.minter.port import Change
 from borrow.protocol.errors import Refused, Unavailable
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+    from borrow.approver.channels.calls import Calls
     from borrow.approver.devices import Devices
     from borrow.approver.outbox import Letter
     from borrow.approver.ports import MinterPort
@@ -45,6 +47,7 @@ class Notices:
         store: Store,
         waiting: Waiting,
         devices: Devices,
+        calls: Calls,
         *,
         clock: Callable[[], float],
         entropy: Callable[[int], bytes],
@@ -53,6 +56,7 @@ class Notices:
         self._store = store
         self._waiting = waiting
         self._devices = devices
+        self._calls = calls
         self._clock = clock
         self._entropy = entropy
         self._late: deque[Change] = deque(maxlen=_MOST_LATE)
@@ -130,7 +134,7 @@ class Notices:
         )
 
     async def apply(self, db: AsyncConnection, changes: Iterable[Change]) -> None:
-        """The tokens of what is over stop working."""
+        """The tokens of what is over stop working, and people who are elsewhere are called."""
         every = tuple(changes)
         over = [c.subject.removeprefix("grant:") for c in every if c.kind in OVER]
         if over:
@@ -138,6 +142,11 @@ class Notices:
         for change in every:
             if change.kind in STOPPED:
                 await tickets.stop_device(db, change.client_id)
+        await self._calls.changed(db, every)
+
+    async def call(self, db: AsyncConnection, view: RequestView) -> None:
+        """Those who may answer `view`, wherever they are."""
+        await self._calls.asked(db, view)
 
     async def post(self, db: AsyncConnection, letters: Sequence[Letter]) -> None:
         jtis = [b64url(self._entropy(_JTI_BYTES)) for _ in letters]
@@ -152,6 +161,8 @@ class Notices:
         self.ring_for(letters)
 
     def ring_for(self, letters: Iterable[Letter]) -> None:
-        self._waiting.ring(
-            {WEBHOOKS if letter.webhook else f"device:{letter.audience}" for letter in letters}
-        )
+        told = {
+            WEBHOOKS if letter.channel == "webhook" else f"device:{letter.audience}"
+            for letter in letters
+        }
+        self._waiting.ring([*told, CALLS])

@@ -1,14 +1,15 @@
 """Events on their way: written with the change that caused them, kept until acknowledged.
 
 An event for a device stays until that device acknowledges it, over restarts of both. One for a
-webhook stays until it was taken, or three tries failed.
+webhook stays until it was taken, or three tries failed; a call to a person until it was taken, or
+nobody would want it any more (`channels.deliver`).
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy import delete, func, insert, select, update
 
@@ -21,26 +22,29 @@ if TYPE_CHECKING:
     from sqlalchemy import RowMapping
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+Channel = Literal["device", "webhook", "push", "ntfy", "hook"]
+
 MOST_NOTICES = 500  # kept for one device that does not fetch; the oldest go first
 
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """One event for one reader. `audience` is a client_id or, if `webhook`, a URL."""
+    """One event for one reader. What `audience` names depends on the channel (`schema.outbox`)."""
 
     audience: str
     kind: str
     subject: str
     details: dict[str, Any]
-    webhook: bool = False
+    channel: Channel = "device"
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A webhook letter whose time has come; `tries` were made before."""
+    """A letter that we send, whose time has come; `tries` were made before."""
 
     event: SecurityEvent
     tries: int
+    channel: str
 
 
 async def post(
@@ -50,7 +54,7 @@ async def post(
         {
             "jti": jti,
             "audience": letter.audience,
-            "webhook": letter.webhook,
+            "channel": letter.channel,
             "kind": letter.kind,
             "subject": letter.subject,
             "details": json.dumps(letter.details),
@@ -68,7 +72,7 @@ async def take(
     db: AsyncConnection, audience: str, most: int, *, issuer: str, revocations_only: bool
 ) -> tuple[list[SecurityEvent], bool]:
     """The oldest unacknowledged events, revocations before notices, and whether there are more."""
-    query = select(outbox).where(outbox.c.audience == audience, outbox.c.webhook.is_(False))
+    query = select(outbox).where(outbox.c.audience == audience, outbox.c.channel == "device")
     if revocations_only:
         query = query.where(outbox.c.kind == SESSION_REVOKED)
     urgent_first = (outbox.c.kind != SESSION_REVOKED, outbox.c.id)
@@ -78,14 +82,47 @@ async def take(
 
 async def acknowledge(db: AsyncConnection, audience: str, jtis: Collection[str]) -> None:
     """Only one's own events: another audience's `jti` does nothing."""
-    mine = (outbox.c.audience == audience) & outbox.c.webhook.is_(False)
+    mine = (outbox.c.audience == audience) & (outbox.c.channel == "device")
     await db.execute(delete(outbox).where(mine, outbox.c.jti.in_(list(jtis))))
 
 
-async def due(db: AsyncConnection, most: int, *, issuer: str, now: float) -> list[Due]:
-    query = select(outbox).where(outbox.c.webhook.is_(True), outbox.c.next_try <= now)
+async def due(
+    db: AsyncConnection,
+    most: int,
+    *,
+    channels: Collection[Channel],
+    issuer: str,
+    now: float,
+    busy: Collection[str] = (),
+) -> list[Due]:
+    """The oldest; not for the `busy` audiences, to whom something is under way already."""
+    query = select(outbox).where(outbox.c.channel.in_(list(channels)), outbox.c.next_try <= now)
+    if busy:
+        query = query.where(outbox.c.audience.not_in(list(busy)))
     rows = (await db.execute(query.order_by(outbox.c.id).limit(most))).mappings().all()
-    return [Due(_event(row, issuer), int(row["tries"])) for row in rows]
+    return [Due(_event(row, issuer), int(row["tries"]), row["channel"]) for row in rows]
+
+
+async def of_subject(
+    db: AsyncConnection, subject: str, channels: Collection[Channel]
+) -> list[tuple[str, Letter, int]]:
+    """(jti, letter, tries) of what still waits to be sent about `subject`, oldest first."""
+    where = (outbox.c.subject == subject) & outbox.c.channel.in_(list(channels))
+    rows = (await db.execute(select(outbox).where(where).order_by(outbox.c.id))).mappings().all()
+    return [
+        (
+            row["jti"],
+            Letter(
+                row["audience"],
+                row["kind"],
+                row["subject"],
+                json.loads(row["details"]),
+                row["channel"],
+            ),
+            int(row["tries"]),
+        )
+        for row in rows
+    ]
 
 
 async def delivered(db: AsyncConnection, jti: str) -> None:
@@ -100,7 +137,7 @@ async def failed(db: AsyncConnection, jti: str, *, next_try: float) -> None:
 
 async def trim(db: AsyncConnection) -> None:
     """Bound what waits for a device that never comes back. Revocations are never dropped here."""
-    notices = (outbox.c.webhook.is_(False), outbox.c.kind != SESSION_REVOKED)
+    notices = (outbox.c.channel == "device", outbox.c.kind != SESSION_REVOKED)
     rank = func.row_number().over(partition_by=outbox.c.audience, order_by=outbox.c.id.desc())
     ranked = select(outbox.c.id, rank.label("rank")).where(*notices).subquery()
     old = select(ranked.c.id).where(ranked.c.rank > MOST_NOTICES)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import Boolean, Column, Float, Index, Integer, MetaData, Table, Text
 
-HEAD = "0002"
+HEAD = "0003"
 
 metadata = MetaData()
 
@@ -91,14 +91,15 @@ answers = Table(
     Index("answers_by_role", "role", "at"),
 )
 
-# Events until they are acknowledged. `audience` is a client_id or a webhook's URL.
+# What is to be told until it is taken. `audience` is a client_id (channel `device`), a URL
+# (`webhook`), a subscription (`push`), or a person (`ntfy`, `hook`).
 outbox = Table(
     "outbox",
     metadata,
     Column("id", Integer, primary_key=True),
     Column("jti", Text, nullable=False, unique=True),
     Column("audience", Text, nullable=False),
-    Column("webhook", Boolean, nullable=False),
+    Column("channel", Text, nullable=False),
     Column("kind", Text, nullable=False),
     Column("subject", Text, nullable=False),
     Column("details", Text, nullable=False),
@@ -106,4 +107,37 @@ outbox = Table(
     Column("tries", Integer, nullable=False),
     Column("next_try", Float, nullable=False),
     Index("outbox_by_audience", "audience", "id"),
+)
+
+# Browsers that may be pushed to. `credential` is the passkey by which their person signed in.
+push_subscriptions = Table(
+    "push_subscriptions",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("person", Text, nullable=False),
+    Column("endpoint", Text, nullable=False, unique=True),
+    Column("p256dh", Text, nullable=False),
+    Column("auth", Text, nullable=False),
+    Column("credential", Text, nullable=False),
+    Column("added_at", Float, nullable=False),
+    Column("last_ok", Float),
+    Column("failures", Integer, nullable=False),
+    Index("push_subscriptions_by_person", "person"),
+)
+
+# Opaque names of requests and grants, one for each person who is called for one.
+handles = Table(
+    "handles",
+    metadata,
+    Column("handle", Text, primary_key=True),
+    Column("person", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("called_at", Float, nullable=False),
+    Column("until", Float, nullable=False),
+    Column("closed_at", Float),
+    Column("outcome", Text, nullable=False),
+    Index("handles_by_person", "person", "subject", unique=True),
+    Index("handles_open", "closed_at", "kind"),
 )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable  # noqa: TC003  dataclasses read annotations
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping  # noqa: TC003  dataclasses read annotations
+from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path  # noqa: TC003  dataclasses read annotations
 from urllib.parse import urlsplit
 
+from borrow.approver.channels.ways import Ways  # noqa: TC001  dataclasses read annotations
 from borrow.protocol.errors import Misconfigured
 from borrow.protocol.oauth import LONG_POLL
 
@@ -35,6 +36,10 @@ class ApproverSettings:
     public_url: str = ""  # where people open the pages; without it, the issuer's own origin
     trusted_proxies: tuple[str, ...] = ()  # networks whose X-Forwarded-For is believed
     webhooks: tuple[str, ...] = ()
+    push_contact: str = ""  # mailto: or https:, for the operators of push services
+    push_allow_hosts: tuple[str, ...] = ()  # `host` or `host:port`: may be sent to though private
+    channels: Mapping[str, Ways] = field(default_factory=dict)  # person -> ways beside Web Push
+    deciders: Callable[[], tuple[str, ...]] = _nobody  # who may have to answer, asked each time
     admins: Callable[[], tuple[str, ...]] = _nobody
     trouble: Callable[[], str] = _nothing  # why the policy file as it is now is not in use
     long_poll: float = LONG_POLL  # how long /token and /events may be held
@@ -56,6 +61,8 @@ class ApproverSettings:
             )
         if self.public_url:
             _check_url("public_url", self.public_url)
+        if self.push_contact and not self.push_contact.startswith(("mailto:", "https://")):
+            raise Misconfigured("push_contact is no address", hint='"mailto:you@example.com"')
         if urlsplit(self.public_url).path.strip("/") or urlsplit(self.public_url).query:
             raise Misconfigured(
                 "the public_url has a path", hint="write it like https://borrow.example.com"

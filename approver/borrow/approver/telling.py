@@ -83,7 +83,7 @@ def letters_for(
     if change.kind in ALARMS:
         told |= dict.fromkeys(admins)
     out = [Letter(each, NOTICE, change.subject, details) for each in told]
-    out += [Letter(url, NOTICE, change.subject, details, webhook=True) for url in webhooks]
+    out += [Letter(url, NOTICE, change.subject, details, channel="webhook") for url in webhooks]
     if change.kind in REVOKES:
         caep = {"event_timestamp": int(now), "reason_user": {"en": details["text"]}}
         out.insert(0, Letter(change.client_id, SESSION_REVOKED, change.subject, caep))
@@ -110,7 +110,7 @@ def asked_letters(
     }
     subject = f"request:{view.request_id}"
     out = [Letter(each, NOTICE, subject, details) for each in dict.fromkeys(devices)]
-    return out + [Letter(url, NOTICE, subject, details, webhook=True) for url in webhooks]
+    return out + [Letter(url, NOTICE, subject, details, channel="webhook") for url in webhooks]
 
 
 def _sentence(change: Change) -> str:

@@ -20,13 +20,14 @@ from borrow.protocol.events import sign_event
 
 if TYPE_CHECKING:
     from borrow.approver.desk import Desk
-    from borrow.approver.outbox import Due
+    from borrow.approver.outbox import Channel, Due
 
 logger = logging.getLogger(__name__)
 
 TRIES: Final = 3
 TRY_SECONDS: Final = 5.0
 PAUSES: Final = (1.0, 10.0)  # seconds before the second and the third try
+_CHANNELS: Final[tuple[Channel, ...]] = ("webhook",)
 AT_ONCE: Final = 16  # letters in one round
 
 
@@ -51,7 +52,13 @@ async def deliver(desk: Desk) -> None:
 
 async def _round(desk: Desk, session: aiohttp.ClientSession) -> bool:
     async with desk.store.reading() as db:
-        waiting = await outbox.due(db, AT_ONCE, issuer=desk.settings.issuer, now=desk.clock())
+        waiting = await outbox.due(
+            db,
+            AT_ONCE,
+            channels=_CHANNELS,
+            issuer=desk.settings.issuer,
+            now=desk.clock(),
+        )
     async with asyncio.TaskGroup() as group:
         for letter in waiting:
             group.create_task(_send(desk, session, letter))

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from borrow.approver.app import build_app
+from borrow.approver.channels.ways import Reach
 from borrow.approver.settings import ApproverSettings
 from borrow.cli.cloud import make_driver
 from borrow.cli.keyfiles import load_or_make
@@ -56,15 +57,21 @@ def assemble(
     cloud: CloudSettings,
     base_keys: KeySource,
     webhooks: tuple[str, ...] = (),
+    reach: Reach | None = None,
     public_url: str = "",
     trusted_proxies: tuple[str, ...] = (),
 ) -> Parts:
     """Raises Misconfigured for a policy that does not pass, before any database is touched."""
     watched = PolicyFile(policy)
+    reach = reach or Reach()
     settings = ApproverSettings(
         issuer=issuer,
         db=folder / APPROVER_DB,
         webhooks=webhooks,
+        push_contact=reach.contact,
+        push_allow_hosts=reach.allow_hosts,
+        channels=reach.ways,
+        deciders=lambda: watched.current().deciders(),
         public_url=public_url,
         trusted_proxies=trusted_proxies,
         admins=lambda: watched.current().admins,
@@ -83,7 +90,13 @@ def assemble(
         clock=clock,
         public_url=settings.pages,
     )
-    app = build_app(settings, minter=InProcessMinter(minter), signer=keys.approver, clock=clock)
+    app = build_app(
+        settings,
+        minter=InProcessMinter(minter),
+        signer=keys.approver,
+        vapid=keys.vapid,
+        clock=clock,
+    )
     return Parts(keys, watched, minter, app)
 
 

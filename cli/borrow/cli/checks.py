@@ -160,6 +160,18 @@ def squatted(port: int, who: str) -> Finding:
     )
 
 
+def channels(unreachable: object) -> Iterator[Finding]:
+    """`unreachable`: those whom the policy makes answer, and whom nothing tells of it."""
+    people = unreachable if isinstance(unreachable, list) else []
+    for person in people:
+        yield Finding(
+            "warning",
+            "unreachable",
+            f"{person} has to answer requests and has no way to hear of them",
+            "they switch on notifications on the server's pages, or `[channels]` in server.toml",
+        )
+
+
 def approver(skew: float | None, why: str) -> Iterator[Finding]:
     """`skew`: its clock minus ours in seconds; None with `why` it did not answer."""
     if skew is None:

@@ -68,12 +68,15 @@ def _sidecar(service: str) -> list[str]:
         "/run/borrow/forward",
         "tcp:${BORROW_PORT}",
         "unix:/run/borrow/sock",
+        "sidecar",
     ]
     return [
         f"  {service}-borrow:",
         f"    image: {json.dumps(SIDECAR)}",
         f"    network_mode: {json.dumps('service:' + service)}",
+        # Where the engine maps users to others, the socket's owner is nobody inside.
         '    user: "${BORROW_USER}"',
+        '    userns_mode: "host"',
         '    cap_drop: ["ALL"]',
         '    security_opt: ["no-new-privileges:true"]',
         "    read_only: true",

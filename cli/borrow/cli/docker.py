@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import re
 import shutil
 import signal
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,12 +24,11 @@ from borrow.cli.wrapping import Wrapping
 from borrow.protocol.errors import Misconfigured, Unavailable, Untrusted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from borrow.cli.client import Control
     from borrow.cli.home import Home
 
-CONFIG_WITHIN: Final = 10.0  # seconds for `docker compose config`
 _LONGEST_SOCKET: Final = 107  # bytes of a Unix socket's path
 
 
@@ -101,6 +98,7 @@ def run(
     reason: str,
 ) -> int:
     """Serve each service its socket while a command runs: … -- docker compose up."""
+    from borrow.cli.composed import composed
     from borrow.cli.home import open_home
     from borrow.cli.launch import running
 
@@ -116,10 +114,14 @@ def run(
         )
     home = open_home()
     client = running(home)
-    known = _configured(command)
-    named = project or os.environ.get("COMPOSE_PROJECT_NAME") or known.project or Path.cwd().name
-    told = known.images | dict(_pairs(images))
+    pairs = dict(_pairs(images))
     with _folder(home) as folder:
+        scratch = folder / ".asked"  # no service is called so
+        known = composed(command, roles, scratch)
+        shutil.rmtree(scratch, ignore_errors=True)
+        named = project or known.project or os.environ.get("COMPOSE_PROJECT_NAME")
+        named = named or Path.cwd().name
+        told = known.images | pairs
         port = 0
         for service, role in roles.items():
             claim = {"project": _plain(named), "service": service, "image": told.get(service, "")}
@@ -138,50 +140,6 @@ def _pairs(images: tuple[str, ...]) -> Iterator[tuple[str, str]]:
 def _plain(project: str) -> str:
     """As Compose makes a project's name of a folder's."""
     return re.sub(r"[^a-z0-9_-]", "", project.lower()).lstrip("_-")[:63] or "project"
-
-
-class _Configured:
-    """What compose says of itself; empty where it cannot be asked."""
-
-    def __init__(self, said: object) -> None:
-        table: dict[str, Any] = said if isinstance(said, dict) else {}
-        name, services = table.get("name"), table.get("services")
-        listed: dict[str, Any] = services if isinstance(services, dict) else {}
-        self.project = name if isinstance(name, str) else ""
-        self.images = {
-            service: str(one["image"])[:200]
-            for service, one in listed.items()
-            if isinstance(one, dict) and isinstance(one.get("image"), str)
-        }
-
-
-def _configured(command: tuple[str, ...]) -> _Configured:
-    """Ask the very compose that is to be run, with its own -f and -p, for its configuration."""
-    if command[1:2] != ("compose",) or Path(command[0]).name not in ("docker", "podman"):
-        return _Configured(None)
-    ours: list[str] = []
-    words = iter(command[2:])
-    for word in words:
-        if word in ("-f", "--file", "-p", "--project-name", "--project-directory", "--profile"):
-            ours += [word, next(words, "")]
-        elif not word.startswith("-"):
-            break
-        else:
-            ours.append(word)
-    # The override needs variables that are not there yet; any text will do for the answer.
-    filled = {"BORROW_DIR": "/nowhere", "BORROW_PORT": "1", "BORROW_USER": "0:0"}
-    try:
-        done = subprocess.run(  # noqa: S603  the command that the person is about to run
-            [command[0], "compose", *ours, "config", "--format", "json", "--no-env-resolution"],
-            env=os.environ | filled,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=CONFIG_WITHIN,
-            check=False,
-        )
-        return _Configured(json.loads(done.stdout) if done.returncode == 0 else None)
-    except (OSError, ValueError, RecursionError, subprocess.TimeoutExpired):
-        return _Configured(None)
 
 
 @contextlib.contextmanager
@@ -221,27 +179,21 @@ def _lend(client: Control, place: Path, role: str, claim: dict[str, str], reason
 
 async def _serve(folder: Path, services: list[str], port: int, command: tuple[str, ...]) -> int:
     """The sockets, and the command as a child in our terminal; its exit code."""
+    from borrow.cli.engine import user
     from borrow.cli.forward import Pipe
 
+    added = {"BORROW_DIR": str(folder), "BORROW_PORT": str(port)}
+    ids = os.getuid(), os.getgid()
+    added["BORROW_USER"] = await asyncio.to_thread(user, command, os.environ, *ids)
     loop = asyncio.get_running_loop()
     async with contextlib.AsyncExitStack() as held:
         for service in services:
-            server = await Pipe(
-                f"unix:{folder / service / 'socket' / 'sock'}", f"tcp:{port}"
-            ).start()
-            await held.enter_async_context(server)
+            pipe = Pipe(f"unix:{folder / service / 'socket' / 'sock'}", f"tcp:{port}")
+            held.push_async_callback(pipe.close)
+            await pipe.start()
         loop.add_signal_handler(signal.SIGINT, lambda: None)  # it goes to the child as well
-        added = {"BORROW_DIR": str(folder), "BORROW_PORT": str(port), "BORROW_USER": user()}
         child = await asyncio.create_subprocess_exec(*command, env=os.environ | added)
         for number in (signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, child.send_signal, number)
         code = await child.wait()
     return code if code >= 0 else 128 - code
-
-
-def user(environment: Mapping[str, str] | None = None) -> str:
-    """Who the sidecar is inside, so that it is us outside: root where the engine is rootless."""
-    variables = os.environ if environment is None else environment
-    host = variables.get("DOCKER_HOST", "")
-    rootless = host.startswith(f"unix:///run/user/{os.getuid()}/")
-    return "0:0" if rootless else f"{os.getuid()}:{os.getgid()}"

@@ -99,6 +99,19 @@ def _findings() -> Iterator[Finding]:
         yield from _port(status, config)
         if status is not None or not config.get("approver_socket"):  # solo: the same process
             yield from _approver(config)
+    yield from _server()
+
+
+def _server() -> Iterator[Finding]:
+    """Of a team's server that this user runs on this machine: who cannot be told of a request."""
+    from borrow.cli.client import Control
+    from borrow.cli.server import open_server
+
+    try:
+        told = Control(open_server().admin_socket, uid=os.getuid()).get("/admin/status")
+    except BorrowError:
+        return  # there is none, or it does not run: `borrow server status` says that
+    yield from checks.channels(told.get("unreachable"))
 
 
 def _icon(home: Home) -> Finding:

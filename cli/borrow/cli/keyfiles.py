@@ -17,16 +17,17 @@ if TYPE_CHECKING:
 
     from joserfc.jwk import ECKey
 
-APPROVER, ISSUER = "approver-sig.json", "issuer.json"
+APPROVER, ISSUER, VAPID = "approver-sig.json", "issuer.json", "vapid.json"
 
 
 @dataclass(frozen=True, slots=True)
 class ServerKeys:
-    """A, M (both halves) and B, the issuer of cloud tokens."""
+    """A, M (both halves), B, the issuer of cloud tokens, and the key that signs pushes."""
 
     approver: ECKey = field(repr=False)
     minter: MinterSecrets = field(repr=False)
     issuer: ECKey = field(repr=False)
+    vapid: ECKey = field(repr=False)  # browsers pin it: with another one they subscribe anew
 
     @property
     def approver_pin(self) -> str:
@@ -39,4 +40,5 @@ def load_or_make(folder: Path) -> ServerKeys:
         approver=load_or_create_key(folder / APPROVER),
         minter=load_or_create(folder),
         issuer=load_or_create_key(folder / ISSUER),
+        vapid=load_or_create_key(folder / VAPID),
     )

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+from borrow.approver.channels.ways import Reach, read_reach
 from borrow.cli.cloud import CloudSettings, parse_cloud, read_toml
 from borrow.cli.home import is_there
 from borrow.daemon.places import StateDir, runtime_dir, socket_path
@@ -33,9 +34,10 @@ POLICY: Final = "policy.toml"
 SETTINGS: Final = "server.toml"
 ADMIN_SOCKET: Final = "admin.sock"
 DEFAULT_PORT: Final = 8440
+_REACH: Final = ("push_contact", "push_allow_hosts", "channels")
 _KEYS: Final = (
     *("issuer", "public_url", "host", "port", "trusted_proxies", "tls_cert", "tls_key"),
-    *("webhooks", "cloud"),
+    *("webhooks", *_REACH, "cloud"),
 )
 _LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 
@@ -53,6 +55,7 @@ class ServerSettings:
     tls_cert: str = ""  # PEM files; without them a proxy in front speaks https
     tls_key: str = ""
     webhooks: tuple[str, ...] = ()
+    reach: Reach = field(default_factory=Reach)
     cloud: CloudSettings = field(default_factory=CloudSettings)
 
 
@@ -118,6 +121,7 @@ def read_settings(path: Path) -> ServerSettings:
         port=_port(table.get("port", DEFAULT_PORT), path),
         tls_cert=_text(table, "tls_cert", path, ""),
         tls_key=_text(table, "tls_key", path, ""),
+        reach=read_reach(table, path.name),
         webhooks=_texts(table, "webhooks", path, '["https://…"]'),
         cloud=parse_cloud(cloud, f"{path.name} [cloud]"),
     )
@@ -191,6 +195,7 @@ def assembled(home: ServerHome, settings: ServerSettings) -> Parts:
         cloud=settings.cloud,
         base_keys=base,
         webhooks=settings.webhooks,
+        reach=settings.reach,
         public_url=settings.public_url,
         trusted_proxies=settings.trusted_proxies,
     )

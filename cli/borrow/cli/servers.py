@@ -28,7 +28,15 @@ host = "127.0.0.1"     # where it listens; a proxy in front may speak https …
 port = {port}
 #tls_cert = "…"        # … or it does so itself: PEM files
 #tls_key = "…"
-#webhooks = ["https://…"]
+#webhooks = ["https://…"]          # other systems: signed events, with names in them
+#push_contact = "mailto:…"          # for the operators of push services
+#push_allow_hosts = ["ntfy.…:8443"] # private hosts that may be sent to; else public https only
+
+# People without Web Push are called here, with an opaque id and a link.
+#[channels."ann@example.com"]
+#ntfy = "https://ntfy.sh/…"         # a topic that nobody guesses
+#webhook = "https://…"
+#webhook_secret = "whsec_…"
 
 [cloud]
 driver = {driver}      # fake | assume-role | web-identity
@@ -195,6 +203,8 @@ def status(*, as_json: bool) -> int:
     say.line(f"admins    {say.people(told.get('admins'))}")
     if trouble := say.text_of(told.get("policy_trouble")):
         say.note(f"the changed policy is not used, the one before stays in force: {trouble}")
+    if people := told.get("unreachable"):
+        say.line(f"unreached {say.people(people)}: nothing tells them of a request")
     devices = told.get("devices")
     rows = [each for each in devices if isinstance(each, dict)] if isinstance(devices, list) else []
     names = ("client_id", "owner", "name", "state")

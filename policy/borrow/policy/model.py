@@ -216,6 +216,15 @@ class Policy:
     defaults: Defaults
     bases: frozenset[str] = frozenset()  # roles that are some role's base
 
+    def deciders(self) -> tuple[str, ...]:
+        """Without whom some request stays open: peers, and those who need their own passkey."""
+        found: dict[str, None] = {}
+        for rule in self.rules:
+            found.update(dict.fromkeys(rule.approve.pool))
+            if rule.approve.mode is Mode.SELF and rule.approve.factors == {PASSKEY}:
+                found.update(dict.fromkeys(sorted(rule.scope.people)))
+        return tuple(found)
+
 
 @dataclass(frozen=True, slots=True)
 class Auto:

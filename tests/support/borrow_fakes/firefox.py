@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from borrow_fakes.browser import Browser
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from typing_extensions import override
 else:
 
@@ -52,14 +54,33 @@ def missing() -> str | None:
     return None if _program() else "firefox is not installed"
 
 
+def push_preferences(service: str) -> dict[str, object]:
+    """Real Web Push from the service at `service` (ws://…), shown by the desktop's own bubbles."""
+    return {
+        "dom.push.serverURL": service,
+        "dom.push.testing.allowInsecureServerURL": True,
+        "dom.push.connection.enabled": True,
+        "permissions.default.desktop-notification": 1,
+        "alerts.useSystemBackend": True,
+    }
+
+
 class Firefox(Browser):
     """`async with Firefox(names) as browser:`; the host `names` are the loopback."""
 
     CLOSE = "browser.close"
 
-    def __init__(self, *names: str) -> None:
+    def __init__(
+        self,
+        *names: str,
+        preferences: Mapping[str, object] | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__()
-        chosen = _PREFERENCES | {"network.dns.localDomains": ",".join(names)}
+        chosen = (
+            _PREFERENCES | {"network.dns.localDomains": ",".join(names)} | dict(preferences or {})
+        )
+        self._environment = dict(environment or {})
         lines = (f"user_pref({json.dumps(k)}, {json.dumps(v)});\n" for k, v in chosen.items())
         Path(self._profile, "user.js").write_text("".join(lines))
         self._context = ""
@@ -75,6 +96,7 @@ class Firefox(Browser):
                 "PATH": os.environ["PATH"],
                 "HOME": self._profile,
                 "MOZ_CRASHREPORTER_DISABLE": "1",
+                **self._environment,
             },
         )
         await self._connect(f"ws://127.0.0.1:{await self._port()}/session")
@@ -110,3 +132,8 @@ class Firefox(Browser):
         if done["type"] != "success":
             return f"failed: {done['exceptionDetails']['text']}"
         return done["result"].get("value")
+
+    async def addresses(self) -> list[str]:
+        """Of all pages that are open."""
+        tree = await self._call("browsingContext.getTree")
+        return [each["url"] for each in tree["contexts"]]

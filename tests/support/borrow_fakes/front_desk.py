@@ -52,8 +52,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from aiohttp import web
+    from aiohttp.abc import AbstractResolver
     from joserfc.jwk import ECKey
 
+    from borrow.approver.channels.ways import Ways
     from borrow.approver.waiting import Waiting
 
 T = TypeVar("T")
@@ -276,6 +278,10 @@ class FrontDesk:
     folder: Path
     clock: Callable[[], float]
     webhooks: tuple[str, ...] = ()
+    channels: dict[str, Ways] = field(default_factory=dict)
+    push_allow_hosts: tuple[str, ...] = ()
+    resolver: AbstractResolver | None = None  # finds those that the approver sends to
+    vapid: ECKey = field(default_factory=new_key)
     long_poll: float = 5.0
     patience: float = 15.0  # seconds for a head, and for a body
     calls: tuple[int, float] = (200, 20.0)  # of one device: at once, and a second after that
@@ -324,6 +330,10 @@ class FrontDesk:
             public_url=self.origin,
             db=self.folder / "approver.db",
             webhooks=self.webhooks,
+            channels=self.channels,
+            push_allow_hosts=self.push_allow_hosts,
+            push_contact="mailto:ops@example.com",
+            deciders=policy.deciders,
             admins=lambda: policy.admins,
             long_poll=self.long_poll,
             body_within=self.patience,
@@ -332,7 +342,12 @@ class FrontDesk:
             calls_rate=self.calls[1],
         )
         self.app = build_app(
-            settings, minter=InProcessMinter(self.minter), signer=self.a, clock=self.clock
+            settings,
+            minter=InProcessMinter(self.minter),
+            signer=self.a,
+            vapid=self.vapid,
+            resolver=self.resolver,
+            clock=self.clock,
         )
         runner = await start(self.app, port=self.port, head_within=self.patience)
         self._stack.push_async_callback(runner.cleanup)

@@ -119,6 +119,29 @@ class Visitor:
         return await self.form(f"/r/{request}/decide", decision="deny", reason=reason)
 
 
+@dataclass(slots=True)
+class Caller:
+    """`person` at the pages, for what modules of ours ask: joined at the first call."""
+
+    person: str
+    visitor: Visitor
+
+    async def post(self, path: str, body: Any = None) -> tuple[int, dict[str, Any]]:
+        page = await (await self.joined()).post(path, {} if body is None else body)
+        return page.status, page.json
+
+    async def get(self, path: str) -> tuple[int, dict[str, Any], str]:
+        """(status, body, where it leads to)"""
+        page = await (await self.joined()).get(path)
+        is_data = page.headers.get("Content-Type", "").startswith("application/json")
+        return page.status, page.json if is_data else {}, page.to
+
+    async def joined(self) -> Visitor:
+        if not self.visitor.token:
+            await self.visitor.join(self.person)
+        return self.visitor
+
+
 @contextlib.asynccontextmanager
 async def visitor(desk: FrontDesk) -> AsyncIterator[Visitor]:
     jar = aiohttp.DummyCookieJar()

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from borrow.approver.pages.door import door
-from borrow.approver.pages.routes import inbox, join, keys, mine, people, request, signin, static
+from borrow.approver.pages.routes import (
+    inbox,
+    join,
+    keys,
+    mine,
+    people,
+    push,
+    request,
+    signin,
+    static,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -26,6 +36,8 @@ def _for_strangers() -> list[web.RouteDef]:
         "/signin": signin.show,
         "/join": join.show,
         "/static/{name}": static.show,
+        "/sw.js": push.worker,
+        "/manifest.webmanifest": push.manifest,
     }
     asked_by_modules: dict[str, Page] = {
         "/signin/begin": signin.begin,
@@ -50,6 +62,7 @@ def _for_the_signed_in() -> list[web.RouteDef]:
         "/mine": mine.show,
         "/keys": keys.show,
         "/people": people.show,
+        "/push/open/{id}": push.opened,
     }
     forms: dict[str, Page] = {
         "/r/{id}/decide": request.decide,
@@ -59,12 +72,21 @@ def _for_the_signed_in() -> list[web.RouteDef]:
         "/people/freeze": people.freeze,
         "/people/unfreeze": people.unfreeze,
     }
-    read_by_modules: dict[str, Page] = {"/pending": inbox.pending, "/r/{id}/state": request.state}
+    read_by_modules: dict[str, Page] = {
+        "/pending": inbox.pending,
+        "/r/{id}/state": request.state,
+        "/push/key": push.key,
+    }
     asked_by_modules: dict[str, Page] = {
         "/r/{id}/statement": request.statement,
         "/r/{id}/approve": request.approve,
         "/keys/invite/begin": keys.begin_invite,
         "/keys/invite": keys.invite,
+        "/push/subscribe": push.subscribe,
+        "/push/unsubscribe": push.unsubscribe,
+        "/push/test": push.test,
+        "/push/deny/{id}": push.deny,
+        "/push/report/{id}": push.report,
     }
     return [
         *(_get(path, door(page)) for path, page in looks.items()),

@@ -1,0 +1,1 @@
+"""Ways to reach a person who is not at a terminal: Web Push, ntfy, a webhook of their own."""
