@@ -26,6 +26,7 @@ from edge import build_client, cached
 from holding import held
 from machine import request, rss_kib, solo, wakeups
 from measure import line, paired, percentile, seconds_of
+from paging import pages
 from prompting import prompt_visible
 
 if TYPE_CHECKING:
@@ -197,6 +198,7 @@ def main() -> None:
         if client := build_client(Path(folder)):
             held(one, client)
     team_daemon()
+    pages()
     if has_desk():
         tray()
         prompt_visible()

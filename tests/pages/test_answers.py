@@ -12,7 +12,7 @@ from borrow.approver import tickets
 from borrow.approver.desk import DESK
 from borrow.protocol.strict import b64url, from_b64url
 from borrow_fakes.authenticator import BE, BS, UP
-from borrow_fakes.front_desk import BEA
+from borrow_fakes.front_desk import ANN, BEA
 from borrow_fakes.team_policy import PHONE
 
 if TYPE_CHECKING:
@@ -225,7 +225,7 @@ async def test_a51_what_changes_anything_cannot_be_got(
 
 
 async def test_a49_hostile_text_is_inert_and_visible_on_every_page(
-    desk: FrontDesk, ann: Client, bea: Visitor, own: Visitor, cat: Visitor
+    desk: FrontDesk, bea: Visitor, own: Visitor, cat: Visitor
 ) -> None:
     process = dict.fromkeys(("exe", "argv", "cwd", "git_branch", "container"), HOSTILE)
     context = {
@@ -237,6 +237,8 @@ async def test_a49_hostile_text_is_inert_and_visible_on_every_page(
         "process": process | {"parents": [HOSTILE, {"name": HOSTILE}]},
         "where": {"branch": HOSTILE, "repo": HOSTILE, HOSTILE: HOSTILE},
     }
+    ann = await desk.join(ANN, HOSTILE[:250])
+    await ann.borrow("dev-read")
     request = await asked(ann, reason=HOSTILE, context=context)
     pages = [await who.get(path) for who in (bea, own, cat) for path in ("/", f"/r/{request}")]
     await bea.deny(request, HOSTILE)
@@ -262,10 +264,15 @@ async def test_what_the_device_claims_stands_in_its_own_block(ann: Client, bea: 
     assert "sensitive" in facts
 
 
-async def test_a53_a_request_that_was_denied_before_says_so(ann: Client, bea: Visitor) -> None:
+async def test_a53_a_request_that_was_denied_before_says_so(
+    ann: Client, bea: Visitor, clock: Clock
+) -> None:
     await bea.deny(await asked(ann))
+    clock.advance(1)
     again = await asked(ann, reason="please, it is urgent now")
-    assert "Denied 1 time before" in (await bea.get(f"/r/{again}")).text
+    text = (await bea.get(f"/r/{again}")).text
+    assert "Denied 1 time before" in text
+    assert "Denied by you." in text.partition("Last time")[2]
 
 
 async def test_a52_asking_on_and_on_leaves_one_request_in_the_inbox(

@@ -368,14 +368,14 @@ class FrontDesk:
         ):
             return Answer(answer.status, await answer.json(), dict(answer.headers))
 
-    async def join(self, person: str) -> Client:
+    async def join(self, person: str, name: str = "") -> Client:
         """A new device of `person`, by invitation."""
         url = (await self.admin("POST", "/admin/invite", {"person": person})).ok()["url"]
         device = FakeDevice(owner=person, issuer=self.issuer)
         statement = sign_software_statement(
             read_invitation(url),
             device.jwks,
-            device_name=f"{person}'s laptop",
+            device_name=name or f"{person}'s laptop",
             now=self.clock(),
             jti=secrets.token_urlsafe(18),
         )

@@ -203,7 +203,9 @@ def _refusal(visit: Visit, error: BorrowError, *, data: bool) -> web.Response:
         wanted = request.path if request.method == "GET" else "/"
         return visit.go("/signin" + (f"?to={quote(wanted, safe='/')}" if wanted != "/" else ""))
     status = status_of(error, request.path)
-    answer = visit.page("error.html", status=status, message=error.message, hint=error.hint)
+    answer = visit.page(
+        "error.html", status=status, message=error.message, hint=error.hint, missing=status == 404
+    )
     if isinstance(error, Unavailable):
         answer.headers["Retry-After"] = str(max(1, round(error.retry_after)))
     return answer

@@ -114,6 +114,7 @@ async def _page(visit: Visit, view: RequestView, *, late: bool = False) -> web.R
     me, now = visit.person, visit.desk.clock()
     async with visit.desk.store.reading() as db:
         eyes = await tickets.eyes(db, view.request_id, now=now)
+    before = await visit.desk.minter.previous(view.request_id)
     is_open = view.state is RequestState.PENDING and now < view.pending_until
     is_own = view.person == me
     others_only = is_own and view.mode == "peer"
@@ -134,6 +135,8 @@ async def _page(visit: Visit, view: RequestView, *, late: bool = False) -> web.R
         words=view.words if view.mode == "peer" else "",
         claims=words.claims(view),
         outcome=words.outcome(view, me),
+        before=before,
+        before_outcome="" if before is None else words.outcome(before, me),
         durations=words.durations(view.role.seconds),
         seen=eyes.seen,
         looking=[each for each in eyes.looking if each != me],
