@@ -7,39 +7,16 @@ are in `tests/minter/test_seeded_bugs`.
 
 from __future__ import annotations
 
-import shutil
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-import borrow.cli.say
-import borrow.daemon.app
-import borrow.tray
+from borrow_fakes.guards import Off, have_places, is_noticed, pass_in_place
 from borrow_fakes.zygote import Zygote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-TESTS = Path(__file__).parents[1]
-SOURCES = {
-    "daemon": Path(borrow.daemon.app.__file__).parent,
-    "tray": Path(borrow.tray.__file__ or "").parent,
-    "cli": Path(borrow.cli.say.__file__).parent,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Off:
-    """`old` stands in the package's `module` and becomes `new`; `test` is `file::name`."""
-
-    guard: str
-    module: str
-    old: str
-    new: str
-    test: str
-    room: str = "daemon"
+    from pathlib import Path
 
 
 def tray(guard: str, module: str, old: str, new: str, test: str) -> Off:
@@ -332,23 +309,6 @@ def _any(grant_id, now):
 }
 
 
-def copy_without(off: Off, folder: Path) -> None:
-    """The room's package in `folder`, with one guard less."""
-    package = copy_of(off.room, folder)
-    module = package / off.module
-    text = module.read_text(encoding="utf-8")
-    assert text.count(off.old) == 1, "the code moved on: find the place of this guard again"
-    changed = text.replace(off.old, off.new)
-    changed += _HELP.get(off.module, "") if off.room == "daemon" else ""
-    module.write_text(changed, encoding="utf-8")
-
-
-def copy_of(package: str, folder: Path) -> Path:
-    copy = folder / "borrow" / package
-    shutil.copytree(SOURCES[package], copy, ignore=shutil.ignore_patterns("__pycache__"))
-    return copy
-
-
 @pytest.fixture(scope="module")
 def zygote() -> Iterator[Zygote]:
     with Zygote() as one:
@@ -356,32 +316,15 @@ def zygote() -> Iterator[Zygote]:
 
 
 def test_every_guard_has_its_place_and_its_test_in_the_code_of_today(tmp_path: Path) -> None:
-    for number, off in enumerate(GUARDS):
-        copy_without(off, tmp_path / str(number))
-        file, _, name = off.test.partition("::")
-        assert f"def {name}(" in (TESTS / file).read_text() or not name, off.test
+    have_places(GUARDS, tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("off", GUARDS, ids=lambda off: off.guard)
 def test_with_the_guard_off_its_test_fails(off: Off, zygote: Zygote, tmp_path: Path) -> None:
-    copy_without(off, tmp_path)
-    code, said = zygote.run(tmp_path, [str(TESTS / off.test)], tmp_path / "said")
-    assert code == 1, f"nobody noticed: {off.guard}\n{said[-3_000:]}"
-    # A test that failed, and not one that could not even be set up.
-    assert " failed" in said.splitlines()[-1], said[-3_000:]
-    assert "ImportError" not in said
+    is_noticed(off, zygote, tmp_path, _HELP)
 
 
 @pytest.mark.slow
 def test_with_every_guard_in_place_those_tests_pass(zygote: Zygote, tmp_path: Path) -> None:
-    """Else the others would prove nothing. Here only: that the copy by itself changes nothing."""
-    package = copy_of("daemon", tmp_path)
-    copy_of("tray", tmp_path)
-    copy_of("cli", tmp_path)
-    for module, text in _HELP.items():
-        with (package / module).open("a") as file:
-            file.write(text)
-    named = sorted({str(TESTS / off.test) for off in GUARDS})
-    code, said = zygote.run(tmp_path, named, tmp_path / "said")
-    assert code == 0, said[-3_000:]
+    pass_in_place(GUARDS, zygote, tmp_path, _HELP)
