@@ -14,6 +14,7 @@ import contextlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tarfile
 import tempfile
@@ -83,8 +84,7 @@ class Engine:
         """End it and all containers; remove what it wrote. Calling it twice is fine."""
         process, self._process = self._process, None
         if process is not None:
-            process.kill()  # the namespaces' first process dies with it, and all others with that
-            process.wait()
+            _kill_first_of(process)
         directory, self._dir = self._dir, None
         if directory is not None:
             _remove_cgroups(directory.name)
@@ -163,6 +163,17 @@ class Engine:
         if self._dir is None:
             raise RuntimeError("the engine is not running")
         return self._dir
+
+
+def _kill_first_of(process: subprocess.Popen[bytes]) -> None:
+    """Kill the namespaces' first process: it is gone only when all the others are."""
+    listed = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        for first in listed.read_text().split():
+            os.kill(int(first), signal.SIGKILL)
+            process.wait(_STEP_WITHIN)
+    process.kill()
+    process.wait()
 
 
 def _image(folder: Path) -> Path:
