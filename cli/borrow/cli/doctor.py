@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from borrow.cli.home import Home
 
-_PRIVATE = ("*.json", "*.sealed", "*.db", "*.lock", "daemon.log", "*.err")
+_PRIVATE = ("*.json", "*.sealed", "*.db", "*.lock", "daemon.log", "*.err", "phone.*")
 WITHIN = 10.0  # seconds for the approver's answer
 
 
@@ -134,6 +134,7 @@ def _files(home: Home) -> Iterator[Finding]:
         parse_cloud(read_toml(home.cloud), home.cloud.name)
     except Misconfigured as exc:
         yield Finding("error", "cloud", exc.message, exc.hint)
+    yield from _phone(home)
     if is_there(home.policy):
         from borrow.cli.policyfile import passing, read_policy
 
@@ -141,6 +142,22 @@ def _files(home: Home) -> Iterator[Finding]:
             passing(read_policy(home.policy), home.policy.name)
         except Misconfigured as exc:
             yield Finding("error", "policy", exc.message, exc.hint)
+
+
+def _phone(home: Home) -> Iterator[Finding]:
+    """The phone of solo mode, if one is set up."""
+    from borrow.cli.phonefile import FILE, read_phone
+
+    try:
+        phone = read_phone(home.state.path)
+    except BorrowError as exc:
+        yield Finding("error", "phone", exc.message, exc.hint)
+        return
+    if phone is not None and home.mode() == "solo":
+        told = f"questions of low roles go to your ntfy topic at {phone.server}"
+        yield Finding("ok", "phone", told, "who reads that topic can say yes to them")
+    elif phone is not None:
+        yield Finding("warning", "phone", f"{FILE} is for solo mode; nothing reads it here")
 
 
 def _aws(status: dict[str, Any], config: dict[str, object]) -> Iterator[Finding]:

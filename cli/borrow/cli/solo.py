@@ -90,10 +90,15 @@ def _crash(exc: BaseException, home: Home | None) -> int:
 async def serve(home: Home) -> None:
     """Run until the daemon is told to stop."""
     from borrow.cli.assembly import alone
+    from borrow.cli.phonefile import FILE
     from borrow.daemon.app import run
 
     with alone(home.state.path, look="borrow daemon status"):
-        async with approver(home):
+        async with approver(home) as parts, contextlib.AsyncExitStack() as more:
+            if (home.state / FILE).exists():
+                from borrow.cli.solophone import beside  # late: few have one
+
+                await more.enter_async_context(beside(home, parts))
             # As the daemon alone does it: what was imported stays, and is not looked through again.
             await run(home.state, ready=lambda started: gc.freeze())
 

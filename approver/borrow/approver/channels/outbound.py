@@ -12,6 +12,7 @@ import contextlib
 import logging
 import socket
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
@@ -21,9 +22,10 @@ from borrow.approver.channels.addresses import host_of, is_allowed, is_public, r
 from borrow.protocol.errors import Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import AsyncGenerator, Collection, Mapping
 
     from aiohttp.abc import AbstractResolver
+    from yarl import URL
 
 logger = logging.getLogger(__name__)
 
@@ -100,10 +102,7 @@ class Outbound:
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Reply:
         """What came back. Raises Refused for an address that may not be sent to, and Unavailable
         if nobody answered, which is also what a connection to a private address is."""
-        parts = read_url(url, self._allow_hosts)
-        session = self._free if is_allowed(parts, self._allow_hosts) else self._guarded
-        if session is None:
-            raise RuntimeError("not open")
+        parts, session = self._way(url)
         try:
             async with session.post(
                 parts, data=body, headers=headers, allow_redirects=False
@@ -113,6 +112,35 @@ class Outbound:
             extra = {"host": host_of(parts), "kind": type(exc).__name__}  # paths are secrets
             logger.info("not sent", extra=extra)
             raise Unavailable("the receiver does not answer") from None
+
+    async def lines(
+        self, url: str, headers: Mapping[str, str], *, quiet: float
+    ) -> AsyncGenerator[bytes]:
+        """What is sent without end, line by line; as `post` raises, also after `quiet` seconds
+        without a byte. It ends when the other side ends it."""
+        parts, session = self._way(url)
+        timeout = aiohttp.ClientTimeout(
+            total=None, connect=self._within, sock_connect=self._within, sock_read=quiet
+        )
+        try:
+            async with session.get(
+                parts, headers=headers, allow_redirects=False, timeout=timeout
+            ) as answer:
+                if answer.status != HTTPStatus.OK:
+                    raise Unavailable(f"the receiver answers {answer.status}")
+                async for line in answer.content:
+                    yield line
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as exc:
+            extra = {"host": host_of(parts), "kind": type(exc).__name__}
+            logger.info("not read", extra=extra)
+            raise Unavailable("the receiver does not answer") from None
+
+    def _way(self, url: str) -> tuple[URL, aiohttp.ClientSession]:
+        parts = read_url(url, self._allow_hosts)
+        session = self._free if is_allowed(parts, self._allow_hosts) else self._guarded
+        if session is None:
+            raise RuntimeError("not open")
+        return parts, session
 
 
 def _public_socket(info: tuple[Any, Any, int, str, tuple[Any, ...]]) -> socket.socket:
