@@ -21,6 +21,7 @@ def off(guard: str, module: str, old: str, new: str, test: str) -> Off:
 ADDRESSES = "approver/test_addresses.py::"
 PUSH = "approver/test_push.py::"
 CHANNELS = "approver/test_channels.py::"
+BUTTONS = "approver/test_buttons.py::"
 
 GUARDS = (
     # -- SSRF --------------------------------------------------------------------------------------
@@ -46,8 +47,13 @@ GUARDS = (
         "or not _URL_TEXT.fullmatch(url)", "",
         ADDRESSES + "test_such_a_url_is_refused_before_anything_is_resolved"),
     off("redirects", "channels/outbound.py",
-        "allow_redirects=False", "allow_redirects=True",
+        "data=body, headers=headers, allow_redirects=False",
+        "data=body, headers=headers, allow_redirects=True",
         ADDRESSES + "test_a_redirect_is_not_followed"),
+    off("redirects of a stream", "channels/outbound.py",
+        "headers=headers, allow_redirects=False, timeout=timeout",
+        "headers=headers, allow_redirects=True, timeout=timeout",
+        ADDRESSES + "test_a_stream_follows_no_redirect_either"),
     off("proxies of the environment", "channels/outbound.py",
         "trust_env=False", "trust_env=True",
         ADDRESSES + "test_no_proxy_of_the_environment_is_taken"),
@@ -93,6 +99,35 @@ GUARDS = (
     off("HMAC over the time", "channels/hook.py",
         'content = f"{jti}.{stamp}.".encode() + body', 'content = f"{jti}.".encode() + body',
         CHANNELS + "test_a_webhook_is_signed_over_id_time_and_body"),
+    # -- three numbers -----------------------------------------------------------------------------
+    off("low roles only", "channels/buttons.py",
+        '(view.mode, view.person, view.tier) == ("self", person, "low")',
+        '(view.mode, view.person) == ("self", person)',
+        BUTTONS + "test_what_may_be_pressed_and_what_may_not"),
+    off("one's own only", "channels/buttons.py",
+        '(view.mode, view.person, view.tier) == ("self", person, "low")',
+        '(view.mode, view.tier) == ("self", "low")',
+        BUTTONS + "test_what_may_be_pressed_and_what_may_not"),
+    off("a number that the minter compares", "channels/buttons.py",
+        "        and view.match\n",
+        "",
+        BUTTONS + "test_what_may_be_pressed_and_what_may_not"),
+    off("consent is taken", "channels/buttons.py",
+        '        and "consent" in view.factors\n',
+        "",
+        BUTTONS + "test_what_may_be_pressed_and_what_may_not"),
+    off("agents get no buttons", "channels/buttons.py",
+        '        and not view.context.get("agent")\n',
+        "",
+        BUTTONS + "test_what_may_be_pressed_and_what_may_not"),
+    off("a press has the token", "channels/buttons.py",
+        "if hmac.compare_digest(asked.token, token) and number in asked.numbers",
+        "if number in asked.numbers",
+        BUTTONS + "test_an_answer_is_a_button_of_ours_exactly"),
+    off("a press is a button", "channels/buttons.py",
+        " and number in asked.numbers:",
+        ":",
+        BUTTONS + "test_an_answer_is_a_button_of_ours_exactly"),
 )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import time
@@ -192,7 +193,7 @@ class Victim:
 async def victim() -> AsyncIterator[Victim]:
     victim = Victim()
     app = web.Application()
-    app.router.add_post("/secret", victim.take)
+    app.router.add_route("*", "/secret", victim.take)
     runner = await start(app)
     victim.port = port_of(runner)
     yield victim
@@ -308,6 +309,56 @@ async def test_a_redirect_is_not_followed(victim: Victim) -> None:
     await runner.cleanup()
     assert reply.status == 307
     assert victim.calls == []
+
+
+async def heard(outbound: Outbound, url: str) -> str:
+    """ "" if something was read to its end, else the state of what was raised."""
+    try:
+        async for _ in outbound.lines(url, {}, quiet=5):
+            pass
+    except BorrowError as exc:
+        return exc.state
+    return ""
+
+
+async def test_a_stream_follows_no_redirect_either(victim: Victim) -> None:
+    app = web.Application()
+
+    async def away(_: web.Request) -> web.Response:
+        return victim.send_on(f"http://127.0.0.1:{victim.port}/secret")
+
+    app.router.add_get("/go", away)
+    runner = await start(app)
+    allowed = f"127.0.0.1:{port_of(runner)}"
+    async with opened(Outbound((allowed,))) as outbound:
+        assert await heard(outbound, f"http://{allowed}/go") == "unavailable"
+        assert await heard(outbound, f"http://127.0.0.1:{victim.port}/secret") == "not_public"
+    await runner.cleanup()
+    assert victim.calls == []
+
+
+async def test_a_stream_is_not_read_from_a_private_address(at_443: Callable[[], int]) -> None:
+    names = Names(rebind_test=["127.0.0.1"])
+    async with opened(Outbound((), resolver=names)) as outbound:
+        assert await heard(outbound, "https://rebind.test/secret") == "unavailable"
+    assert names.asked == ["rebind.test"]
+    assert at_443() == 0
+
+
+@pytest.mark.parametrize("sent", [b"x" * 1_000_000, b"a\n" * 3 + b"b" * 200_000 + b"\n"])
+async def test_a_line_without_end_ends_the_stream_and_fills_no_memory(sent: bytes) -> None:
+    app = web.Application()
+
+    async def flood(_: web.Request) -> web.Response:
+        return web.Response(body=sent)
+
+    app.router.add_get("/flood", flood)
+    runner = await start(app)
+    allowed = f"127.0.0.1:{port_of(runner)}"
+    async with opened(Outbound((allowed,))) as outbound:
+        assert await heard(outbound, f"http://{allowed}/flood") == "unavailable"
+    await runner.cleanup()
+    await asyncio.sleep(0.05)  # its half-sent answer is dropped by the loop
 
 
 async def test_no_proxy_of_the_environment_is_taken(

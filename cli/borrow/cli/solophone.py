@@ -97,7 +97,7 @@ class Phone:
                     await self._send()
                     failed = 0
                 except BorrowError as exc:
-                    logger.warning("the phone was not told", extra={"state": exc.state})
+                    logger.warning("the phone was not told", extra={"why": exc.message})
                     await asyncio.sleep(_pause(failed))
                     failed += 1
                     continue
@@ -146,15 +146,17 @@ class Phone:
     async def _listen(self) -> None:
         failed = 0
         while True:
-            with contextlib.suppress(BorrowError):  # it is logged where it happens
-                # Nothing of before our first look: its tokens died with an earlier process.
-                since = f"?since={self._heard}" if self._heard else ""
-                url = f"{self._reply}/json{since}"
-                lines = self._outbound.lines(url, self._sent_with, quiet=QUIET)
+            # Nothing of before our first look: its tokens died with an earlier process.
+            since = f"?since={self._heard}" if self._heard else ""
+            lines = self._outbound.lines(f"{self._reply}/json{since}", self._sent_with, quiet=QUIET)
+            try:
                 async with aclosing(lines):
                     async for line in lines:
                         if await self._take(line):
                             failed = 0
+            except BorrowError as exc:
+                if failed == 1:  # not for each short break, nor again and again
+                    logger.warning("the phone's answers are not heard", extra={"why": exc.message})
             await asyncio.sleep(_pause(failed))
             failed += 1
 
