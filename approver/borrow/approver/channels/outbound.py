@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 SEND_SECONDS: Final = 10.0  # for one POST, its resolution and handshake included
 MOST_CONNECTIONS: Final = 64
+MAX_LINE: Final = 65_536  # bytes of a stream that are kept while its line has no end
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +129,13 @@ class Outbound:
             ) as answer:
                 if answer.status != HTTPStatus.OK:
                     raise Unavailable(f"the receiver answers {answer.status}")
-                async for line in answer.content:
-                    yield line
+                rest = b""
+                async for data in answer.content.iter_any():
+                    *whole, rest = (rest + data).split(b"\n")
+                    for line in whole:
+                        yield line
+                    if len(rest) > MAX_LINE:
+                        raise Unavailable("the receiver sends a line without end")
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as exc:
             extra = {"host": host_of(parts), "kind": type(exc).__name__}
             logger.info("not read", extra=extra)
