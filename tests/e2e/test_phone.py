@@ -11,7 +11,7 @@ from playwright.async_api import expect
 
 from borrow_fakes.lab import BORROW, Home, finish, home
 from borrow_fakes.phone import INSTALL, chromium, missing, phone
-from borrow_fakes.team import ANN, BO, POLICY, Server, join
+from borrow_fakes.team import ANN, BO, WITH_PHONES, Server, join
 from borrow_fakes.tools import need
 
 if TYPE_CHECKING:
@@ -20,17 +20,6 @@ if TYPE_CHECKING:
     from borrow.cli.demo.standin_process import StandInProcess
 
 BOTO3 = (sys.executable, str(Path(__file__).parent / "clients/s3_get.py"))
-WITH_PHONES = f"""{POLICY}
-[roles.phone]
-aws = "arn:aws:iam::123456789012:role/Admin"
-tier = "sensitive"
-[[rule]]
-id = "phones"
-who = ["group:team"]
-roles = ["phone"]
-max = "1h"
-approve = {{ mode = "self", factor = ["passkey"], match = true }}
-"""
 
 
 @pytest.fixture
