@@ -216,14 +216,15 @@ class Firefox(Browser):
 
     async def turn_to(self, url: str, seconds: float = 30.0) -> None:
         """The tab that shows this address, once there is one."""
-        async with asyncio.timeout(seconds):
-            while True:
-                tree = await self._call("browsingContext.getTree")
-                found = [each["context"] for each in tree["contexts"] if each["url"] == url]
-                if found:
-                    self._context = found[0]
-                    return
-                await asyncio.sleep(0.05)
+        open_ones: dict[str, str] = {}
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while url not in open_ones:
+                    tree = await self._call("browsingContext.getTree")
+                    open_ones = {each["url"]: each["context"] for each in tree["contexts"]}
+                    await asyncio.sleep(0.05)
+        assert url in open_ones, f"{url} is not among {list(open_ones)}"
+        self._context = open_ones[url]
 
     async def addresses(self) -> list[str]:
         """Of all pages that are open."""
