@@ -161,7 +161,7 @@ async def test_who_floods_a_held_call_is_cut_and_nobody_else() -> None:
                     while await reader.read(65_536):
                         pass
         await waiters(machine, 1)
-        await machine.fake.approve()
+        await machine.fake.approve(await machine.fake.asked_for())
         assert (await other).status == 200
         refused = (await machine.control("GET", "/v1/status"))["refused"]
     assert refused["big"] == 1

@@ -10,6 +10,7 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -276,6 +277,11 @@ def finish(child: subprocess.Popen[str], *, seconds: float = 30) -> tuple[int, s
     """Exit status, stdout and stderr of a spawned command."""
     out, err = child.communicate(timeout=seconds)
     return child.returncode, out, err
+
+
+def names_number(text: str, number: str) -> bool:
+    """Whether `number` stands there by itself: ids and accounts may hold the same digits."""
+    return re.search(rf"(?<![\w-]){number}(?![\w-])", text) is not None
 
 
 def shell(words: Sequence[str]) -> str:

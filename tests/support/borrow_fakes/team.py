@@ -53,6 +53,17 @@ roles = ["click"]
 max = "1h"
 approve = {{ mode = "self", factor = ["consent"] }}
 """
+WITH_PHONES = f"""{POLICY}
+[roles.phone]
+aws = "arn:aws:iam::123456789012:role/Admin"
+tier = "sensitive"
+[[rule]]
+id = "phones"
+who = ["group:team"]
+roles = ["phone"]
+max = "1h"
+approve = {{ mode = "self", factor = ["passkey"], match = true }}
+"""
 
 
 @dataclass(slots=True)
@@ -63,6 +74,7 @@ class Server:
     cloud: dict[str, str] = field(default_factory=dict)
     base_key: dict[str, str] = field(default_factory=dict)
     webhooks: tuple[str, ...] = ()
+    push_allow_hosts: tuple[str, ...] = ()
     front: str = ""  # the address that devices know, if something stands in front of the server
     port: int = 0
     process: subprocess.Popen[str] | None = None
@@ -74,10 +86,18 @@ class Server:
         cloud: Mapping[str, str] | None = None,
         base_key: Mapping[str, str] | None = None,
         webhooks: tuple[str, ...] = (),
+        push_allow_hosts: tuple[str, ...] = (),
         front: str = "",
     ) -> Server:
         """Ready to be entered: `with Server.make() as server:`."""
-        made = cls(Home.make(), dict(cloud or FAKE), dict(base_key or {}), webhooks, front)
+        made = cls(
+            Home.make(),
+            dict(cloud or FAKE),
+            dict(base_key or {}),
+            webhooks,
+            push_allow_hosts,
+            front,
+        )
         made.home.extra["BORROW_SERVER_DIR"] = str(made.home.root / "server")
         return made
 
@@ -90,6 +110,7 @@ class Server:
         folder = self.home.root / "server"
         (folder / "policy.toml").write_text(POLICY)
         lines = [f'issuer = "{issuer}"', f"port = {self.port}", f"webhooks = {list(self.webhooks)}"]
+        lines.append(f"push_allow_hosts = {list(self.push_allow_hosts)}")
         if not self.front:
             lines.append(f'public_url = "{self.pages}"')
         cloud = [f'{name} = "{value}"' for name, value in self.cloud.items()]
