@@ -215,6 +215,25 @@ def test_what_is_asked_while_the_server_is_away_is_published_when_it_is_back(
     wait_for(lambda: now_shown(ntfy, again) == "Answered", why="the answer")
 
 
+@pytest.mark.slow
+def test_past_six_questions_in_ten_minutes_the_phone_is_left_in_peace(ntfy: Ntfy) -> None:
+    names = [f"low{number}" for number in range(7)]
+    more = "".join(role(name, "low", CONSENT) for name in names)
+    with home() as one:
+        set_up(one, POLICY + more)
+        one.borrow("daemon", "stop", ok=False)
+        file = one.state / "phone.toml"
+        file.write_text(f'ntfy = "{ntfy.url}/many"\nallow_hosts = ["127.0.0.1"]\n')
+        file.chmod(0o600)
+        one.start()
+        for name in names:
+            ask(one, name)
+        wait_for(lambda: len(ntfy.messages["many"]) >= 6, why="six questions")
+        one.decide(one.pending("low0")["request"], "deny")  # another look, at which one is left
+        wait_for(lambda: len(ntfy.messages["many"]) >= 7, why="a withdrawal")
+        assert sum(1 for each in ntfy.messages["many"] if each.actions) == 6
+
+
 def test_doctor_says_where_questions_go_and_what_that_means(solo: Home) -> None:
     found = json.loads(solo.borrow("doctor", "--json", ok=False).stdout)["findings"]
     (phone,) = [each for each in found if each["what"] == "phone"]

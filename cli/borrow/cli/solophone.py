@@ -111,13 +111,15 @@ class Phone:
         for request in self._open.keys() - waiting.keys():
             self._open.pop(request)
             self._owe(request, WORDS["withdraw"])
-        for request in waiting.keys() - self._open.keys() - self._over:
+        for request, view in waiting.items():
+            if request in self._open or request in self._over:
+                continue
             full = len(self._asked_at) == MOST_CALLS
             if full and self._asked_at[0] > now - WINDOW:
                 return  # a person who is called too often stops looking
             self._asked_at.append(now)
             token = secrets.token_urlsafe(18)
-            asked = buttons.question(waiting[request], token, self._random)
+            asked = buttons.question(view, token, self._random)
             self._open[request] = asked
             self._owe(request, buttons.ASK, asked)
 
