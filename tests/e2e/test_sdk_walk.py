@@ -49,7 +49,9 @@ def test_an_auto_role_is_answered_at_once(solo: Home, command: tuple[str, ...]) 
 
 
 @client
-@pytest.mark.parametrize("seconds", [3, 15, pytest.param(300, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "seconds", [3, *(pytest.param(each, marks=pytest.mark.slow) for each in (15, 300))]
+)
 @pytest.mark.timeout(400)
 def test_a_held_call_waits_and_succeeds_with_one_prompt(
     solo: Home, command: tuple[str, ...], seconds: int

@@ -57,6 +57,7 @@ class Icon(_base.Icon):  # type: ignore[misc]  # pystray has no types
     async def _live(self) -> None:
         bus = await self._connect()
         self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
+        self._loop.set_exception_handler(bus.on_stray)
         try:
             async with asyncio.TaskGroup() as group:
                 spawn = spawner(group)

@@ -97,6 +97,15 @@ class SessionBus:
     def close(self) -> None:
         self._bus.disconnect()
 
+    def on_stray(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """An exception handler of the loop.
+
+        What the library itself was sending when the bus went is waited for by nobody; told as a
+        lost exception it would look like a fault at each end of a desktop session.
+        """
+        if not isinstance(context.get("exception"), OSError | EOFError) or not self.over:
+            loop.default_exception_handler(context)
+
     async def closed(self) -> None:
         """Until the bus is gone: the desktop session is over."""
         try:
