@@ -24,7 +24,10 @@ def pages_of(home: Home) -> str:
 
         port = remembered(home.state.path)
         if not port:
-            raise Unavailable("no port was free for the pages", hint="borrow daemon restart")
+            raise Unavailable(
+                "no port was free for the pages",
+                hint="`borrow daemon stop`, then any command starts it again",
+            )
         return address(port)
     issuer = str(home.config().get("issuer") or "")
     try:
