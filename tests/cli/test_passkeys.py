@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,9 @@ def ann() -> Iterator[Home]:
         server.extra["BORROW_SERVER_DIR"] = str(server.root / "server")
         issuer = f"http://localhost:{free_port()}"
         server.borrow("server", "init", "--issuer", issuer, "--admin", ANN)
-        (server.root / "server/policy.toml").write_text(POLICY)
+        (server.root / "server/policy.toml").write_text(
+            POLICY.replace('factor = ["consent"]', 'factor = ["passkey"]')
+        )
         child = server.spawn(BORROW, "server", "serve")
         wait_for(lambda: server.borrow("server", "status", ok=False).returncode == 0, why="it")
         link = json.loads(server.borrow("server", "invite", ANN, "--json").stdout)["url"]
@@ -69,3 +72,14 @@ def test_a_link_takes_a_fresh_code_and_lets_ones_own_devices_in(ann: Home) -> No
     with home() as other:
         assert ANN in other.borrow("join", link, "-y").stdout + other.status()["person"]
         refused_with(other.borrow("join", link, "-y", ok=False), 1)
+
+
+def test_a_yes_that_only_a_page_takes_names_the_page_before_anything_is_typed(ann: Home) -> None:
+    ann.borrow("ask", "click")
+    request = ann.pending("click")["request"]
+    for words in (("approve", request), ("approve", request, "-y")):
+        error, hint = refused_with(ann.borrow(*words, ok=False), 3)
+        assert "takes a passkey" in error
+        assert re.fullmatch(rf"open http://localhost:\d+/r/{request}", hint)
+    assert ann.pending("click")["request"] == request
+    ann.borrow("deny", request, "-y")

@@ -19,7 +19,7 @@ from borrow.cli.client import segment
 from borrow.cli.errors import WrongUse
 from borrow.cli.options import json_option, request_argument
 from borrow.protocol.durations import show_duration
-from borrow.protocol.errors import Misconfigured, Untrusted
+from borrow.protocol.errors import BorrowError, Misconfigured, Refused, Untrusted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -190,6 +190,7 @@ def approve(subject: str, *, yes: bool, code_fd: int | None, as_json: bool) -> N
     client = _client()
     one = _decision(client, subject)
     kinds = _kinds(one)
+    _refuse_what_only_pages_take(one, kinds)
     wants_number = bool(one.get("match")) and one.get("mode") == "self"
     wants_code = "totp" in kinds and "consent" not in kinds and "device" not in kinds
     line = f"borrow approve {say.text_of(one.get('request'), subject)}"
@@ -218,6 +219,25 @@ def approve(subject: str, *, yes: bool, code_fd: int | None, as_json: bool) -> N
 def _kinds(one: dict[str, Any]) -> tuple[str, ...]:
     factors = one.get("factors")
     return tuple(map(str, factors)) if isinstance(factors, list) else ()
+
+
+def _refuse_what_only_pages_take(one: dict[str, Any], kinds: tuple[str, ...]) -> None:
+    """Before anything is typed: what this command can give would not count."""
+    own = one.get("mode") == "self"
+    here = ("totp", "consent") if own else ("device",)
+    somebody_elses = bool(one.get("mine")) and not own  # which is told as such
+    if not kinds or somebody_elses or any(kind in kinds for kind in here):
+        return
+    from borrow.cli.home import open_home
+    from borrow.cli.pages import pages_of
+
+    try:
+        hint = f"open {pages_of(open_home())}/r/{one.get('request')}"
+    except BorrowError:
+        hint = "open the approver's pages: `borrow inbox --browser`"
+    raise Refused(
+        "this yes takes a passkey, on your phone or in a browser", hint=hint, state="factor"
+    )
 
 
 def _code(code_fd: int | None, line: str) -> str:
