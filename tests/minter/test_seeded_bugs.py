@@ -169,7 +169,7 @@ BUGS = (
         "if grant is None or grant.client_id != device.client_id:", "if grant is None:",
         "test_acceptance.py"),
     Bug("budgets are not counted", "verdicts.py",
-        "    return spent\n", "    return {}\n"),
+        "    return spent\n", "    return {}\n", "test_acceptance.py"),
     Bug("a role is found by its name alone", "verdicts.py",
         "if role.arn != asked.arn:", "if False:", "test_acceptance.py"),
     Bug("a code counts twice", "totp.py",
