@@ -25,4 +25,10 @@ def spawner(group: asyncio.TaskGroup) -> Spawn:
         except BorrowError as exc:
             logger.info("did not work: %s", exc.state)
 
-    return lambda work: group.create_task(guarded(work))
+    def spawn(work: Coroutine[Any, Any, Any]) -> object:
+        task = group.create_task(guarded(work))
+        # Cancelled before its first step, it has not begun `work`, which would warn of that.
+        task.add_done_callback(lambda _: work.close())
+        return task
+
+    return spawn
