@@ -232,10 +232,10 @@ GUARDS = (
         'if one.get("mode") != "peer":', "if True:",
         "daemon/test_answering.py::"
         "test_what_is_shown_is_read_from_the_signed_bytes_and_not_from_the_approver"),
-    Off("the window's first second", "window.py",
+    Off("the window's first second", "arming.py",
         "ARM_AFTER: Final = 1000", "ARM_AFTER: Final = 0",
         WINDOW + "test_in_its_first_second_neither_mouse_nor_keys_decide", "tray"),
-    Off("the window's first second, again", "window.py",
+    Off("the window's first second, again", "arming.py",
         'for event in ("<FocusIn>", "<Map>"):', 'for event in ("<Map>",):',
         WINDOW + "test_coming_back_from_another_window_is_a_first_second_again", "tray"),
     Off("no default button", "window.py",

@@ -1,7 +1,7 @@
 """The window, in a process of its own: one question to answer, or one role to ask for.
 
-1. Nothing is pressed by mistake: a yes and a no are dead for a second after the window came, got
-   the focus back or was uncovered; no button is the default, and Enter in a field goes to the next.
+1. Nothing is pressed by mistake: a yes and a no rest for the first second (`arming`); no button is
+   the default, and Enter in a field goes to the next.
 2. Esc and closing mean *not now*. A no is a button of its own, and needs nothing.
 3. It can be used with the keyboard alone: Tab, Space, and Alt with the underlined letter.
 4. A click here is consent and notice, not authentication: what has to be proved is typed.
@@ -19,6 +19,7 @@ from borrow.protocol.durations import show_duration
 from borrow.protocol.errors import BorrowError
 from borrow.protocol.text import shown
 from borrow.tray import form as forms
+from borrow.tray.arming import Arming
 from borrow.tray.paint import Body, Paint, drawable
 from borrow.tray.prompt import LATER, Ended
 
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from borrow.tray.looks import Looks
     from borrow.tray.prompt import Answer, Question, Waiting
 
-ARM_AFTER: Final = 1000  # milliseconds
-SETTLE: Final = 150  # milliseconds that a window which resizes itself may seem covered
 LOOK_EVERY: Final = 2.0  # seconds between looks whether it was answered elsewhere
 STAY: Final = 2500  # milliseconds that the reason for an end stands
 LOOK_IN: Final = 80  # milliseconds between two looks at what the threads brought
@@ -59,9 +58,6 @@ class Window:
         self._paint = Paint(self._root, looks)
         self._ended = LATER
         self._error: BaseException | None = None
-        self._armed = ""  # the timer's name
-        self._covering = ""  # the timer's name
-        self._covered = False
         self._busy = False
         self._over = False
         self._waiting: Waiting | None = None
@@ -197,9 +193,12 @@ class Window:
         root.report_callback_exception = self._broke
         root.bind("<Escape>", lambda event: self._close())
         root.protocol("WM_DELETE_WINDOW", self._close)
-        for event in ("<FocusIn>", "<Map>"):
-            root.bind(event, lambda event: self._arm() if event.widget is root else None)
-        root.bind("<Visibility>", self._seen)
+        Arming(
+            root,
+            rest=self._rest,
+            wake=self._wake,
+            idle=lambda: not (self._busy or self._over),
+        )
         for key, button in ((self._form.yes, self._yes), (self._form.no, self._no)):
             if key:
                 root.bind(f"<Alt-{key[0].lower()}>", partial(_press, button))
@@ -219,32 +218,6 @@ class Window:
         """An error of ours, or Ctrl-C: no window stays that would do half of what it says."""
         self._error = error
         self._root.destroy()
-
-    def _arm(self) -> None:
-        """A click or key that was meant for another window decides nothing."""
-        if self._busy or self._over:
-            return
-        self._rest()
-        if self._armed:
-            self._root.after_cancel(self._armed)
-        self._armed = self._root.after(ARM_AFTER, self._wake)
-
-    def _seen(self, event: Any) -> None:
-        """Something lay on it, and went away under the finger that was to press it."""
-        if event.widget is not self._root:
-            return
-        if str(event.state) != "VisibilityUnobscured":
-            self._covering = self._covering or self._root.after(SETTLE, self._cover)
-            return
-        if self._covering:
-            self._root.after_cancel(self._covering)
-            self._covering = ""
-        if self._covered:
-            self._covered = False
-            self._arm()
-
-    def _cover(self) -> None:
-        self._covering, self._covered = "", True
 
     def _wake(self) -> None:
         if self._busy or self._over:
