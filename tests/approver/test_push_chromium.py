@@ -19,6 +19,7 @@ from borrow.protocol.lifecycle import RequestState
 from borrow_fakes.front_desk import ANN, BEA, FrontDesk
 from borrow_fakes.phone import FLAGS, INSTALL, PROGRAM, missing
 from borrow_fakes.push_service import PushService
+from borrow_fakes.pushing import desk_that_pushes
 from borrow_fakes.tools import need
 from borrow_fakes.visits import Caller, visitor
 
@@ -96,14 +97,8 @@ async def service() -> AsyncIterator[PushService]:
 async def desk(
     service: PushService, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[FrontDesk]:
-    front = FrontDesk(
-        tmp_path_factory.mktemp("desk"),
-        service.clock,
-        push_allow_hosts=(f"127.0.0.1:{service.port}",),
-    )
-    await front.open()
-    yield front
-    await front.close()
+    async with desk_that_pushes(service, tmp_path_factory.mktemp("desk")) as front:
+        yield front
 
 
 @shared

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from borrow.cli.demo.standin_process import StandInProcess
 from borrow.cli.demo.standin_seed import Role, Seed, Trust
-from borrow.protocol.errors import Misconfigured
 from borrow_fakes import matrix
 from borrow_fakes.lab import PASSPHRASE, Home, home
 from borrow_fakes.matrix import Bench, Cell
+from borrow_fakes.moto_cloud import stand_in
 from borrow_fakes.tools import need
 
 if TYPE_CHECKING:
+    from borrow.cli.demo.standin_process import StandInProcess
     from collections.abc import Callable, Iterator
 
     from borrow_fakes.sdks import Sdk
@@ -101,28 +101,15 @@ approve = {{ mode = "self", factor = ["consent"] }}
 
 @pytest.fixture(scope="session")
 def cloud() -> Iterator[StandInProcess]:
-    with stand_in() as running:
+    with stand_in(SEED) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def own_cloud() -> Iterator[StandInProcess]:
     """One that no other module's workstation calls: what its trail shows is this module's."""
-    with stand_in() as running:
+    with stand_in(SEED) as running:
         yield running
-
-
-@contextlib.contextmanager
-def stand_in() -> Iterator[StandInProcess]:
-    try:
-        running = StandInProcess(SEED).start()
-    except Misconfigured as missing:
-        need(missing.message, missing.hint)
-        raise
-    try:
-        yield running
-    finally:
-        running.stop()
 
 
 @pytest.fixture

@@ -16,20 +16,21 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from borrow.cli.demo.standin_process import StandInProcess
 from borrow.cli.demo.standin_seed import Role, Seed, Trust, WebTrust
 from borrow.minter.basekeys import BaseKeys
 from borrow.minter.drivers.assume_role import AssumeRoleDriver
 from borrow.minter.drivers.base import GrantFacts, Target
 from borrow.minter.drivers.web_identity import AUDIENCE, WebIdentityDriver, issuer_documents
-from borrow.protocol.errors import Misconfigured, Refused, Unavailable
+from borrow.protocol.errors import Refused, Unavailable
 from borrow.protocol.keys import new_key
 from borrow_fakes import radosgw
+from borrow_fakes.moto_cloud import stand_in
 from borrow_fakes.oidc_issuer import OidcIssuer, new_ec_key
 from borrow_fakes.radosgw import Radosgw
 from borrow_fakes.tools import need
 
 if TYPE_CHECKING:
+    from borrow.cli.demo.standin_process import StandInProcess
     from collections.abc import Callable, Iterator
     from types import TracebackType
 
@@ -160,15 +161,8 @@ def cloud(issuer: tuple[str, ECKey]) -> Iterator[StandInProcess]:
         },
         buckets={"lab": {"k": "hello"}},
     )
-    try:
-        running = StandInProcess(seed).start()
-    except Misconfigured as missing:
-        need(missing.message, missing.hint)
-        raise
-    try:
+    with stand_in(seed) as running:
         yield running
-    finally:
-        running.stop()
 
 
 @pytest.fixture

@@ -19,18 +19,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from borrow.cli.demo.standin_process import StandInProcess
 from borrow.cli.demo.standin_seed import Role, Seed, Trust
-from borrow.protocol.errors import Misconfigured
 from borrow_fakes import terraform
 from borrow_fakes.day import Day, Terminal, decide
 from borrow_fakes.lab import BIN, Home, home, wait_for
+from borrow_fakes.moto_cloud import stand_in
 from borrow_fakes.sdks import CLI_V2
 from borrow_fakes.solo_mode import ME, set_up
 from borrow_fakes.tables import Table
 from borrow_fakes.tools import lacking, need
 
 if TYPE_CHECKING:
+    from borrow.cli.demo.standin_process import StandInProcess
     from collections.abc import Callable, Iterator
 
 SOURCES = Path(__file__).parent / "day"
@@ -132,15 +132,8 @@ class Place:
 @pytest.fixture
 def cloud() -> Iterator[StandInProcess]:
     """One that nothing else calls: locks and parts are looked at in the end."""
-    try:
-        running = StandInProcess(SEED).start()
-    except Misconfigured as missing:
-        need(missing.message, missing.hint)
-        raise
-    try:
+    with stand_in(SEED) as running:
         yield running
-    finally:
-        running.stop()
 
 
 @pytest.fixture
