@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from borrow.minter.assertions import party_of, verify_assertion
+from borrow.minter.ceremonies import MOST
 from borrow.minter.port import RelyingParty
 from borrow.policy.load import load_policy
 from borrow.protocol.ceremony import challenge_of
@@ -228,16 +229,19 @@ def test_a_removed_or_unknown_passkey_proves_nothing(house: MinterHouse, ann: Fa
         assert refusal(people.sign_in, ceremony, answer) == "unknown_passkey"
 
 
-def test_open_ceremonies_are_bounded_and_old_ones_make_room(
-    house: MinterHouse, monkeypatch: pytest.MonkeyPatch
+def test_strangers_who_open_many_sign_ins_push_out_the_oldest_and_keep_nobody_out(
+    house: MinterHouse,
 ) -> None:
-    monkeypatch.setattr("borrow.minter.ceremonies.MOST", 3)
-    people = house.minter.people
-    for _ in range(3):
+    people, anns = house.minter.people, house.passkey(ANN)
+    first, second = (people.new_ceremony("sign-in") for _ in range(2))
+    house.clock.advance(1)
+    for _ in range(MOST - 1):
         people.new_ceremony("sign-in")
-    assert refusal(people.new_ceremony, "sign-in") == "unavailable"
-    house.clock.advance(301)
-    people.new_ceremony("sign-in")
+    mine = people.new_ceremony("sign-in")
+    for gone in (first, second):
+        answer = anns.get(challenge_of(gone))
+        assert refusal(people.sign_in, gone, answer) == "passkey_challenge"
+    assert people.sign_in(mine, anns.get(challenge_of(mine))).person == ANN
 
 
 # Approving

@@ -8,14 +8,16 @@ from sqlalchemy import delete, func, insert, select, update
 
 from borrow.minter import schema
 from borrow.protocol.ceremony import Ceremony, Purpose, challenge_of, read_ceremony
-from borrow.protocol.errors import Refused, Unavailable, Untrusted
+from borrow.protocol.errors import Refused, Untrusted
 from borrow.protocol.strict import b64url
 
 if TYPE_CHECKING:
     from borrow.minter.store import Step
 
 LIFE: Final = 300.0  # seconds to find the key and touch it
-MOST: Final = 2_000  # open at a time: a sign-in page needs one, and anybody may open that page
+# Kept at a time: anybody may open the page that signs in. The oldest makes room, so that strangers
+# who open many keep nobody out who needs no longer than they take for all of these.
+MOST: Final = 2_000
 _NONCE_BYTES: Final = 16
 _AGAIN = "open the page again"
 
@@ -26,8 +28,10 @@ def issue(
     """The exact bytes whose SHA-256 is the challenge."""
     table = schema.ceremonies
     step.run(delete(table).where(table.c.not_after <= step.now))
-    if step.count(select(func.count()).select_from(table)) >= MOST:
-        raise Unavailable("too many people are signing in just now", retry_after=30.0)
+    surplus = step.count(select(func.count()).select_from(table)) - MOST + 1
+    if surplus > 0:
+        oldest = select(table.c.challenge).order_by(table.c.not_after).limit(surplus)
+        step.run(delete(table).where(table.c.challenge.in_(oldest)))
     end = step.now + LIFE
     ceremony = Ceremony(
         issuer=issuer,
