@@ -9,14 +9,15 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from borrow.cli.engine import printed
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 ASK_WITHIN: Final = 10.0  # seconds for one `config`
 _MAX_NAME: Final = 200
@@ -51,8 +52,8 @@ def composed(command: Sequence[str], services: Iterable[str], scratch: Path) -> 
         (scratch / service / "env").touch(mode=0o600)
     filled = {"BORROW_DIR": str(scratch), "BORROW_PORT": "1", "BORROW_USER": "0:0"}
     if Path(asking[0]).name in _ENGINES:
-        return read_json(_said([*asking, "config", "--format", "json"], filled))
-    said = read_lines(_said([*asking, "config"], filled))  # docker-compose 1 knows no JSON
+        return read_json(_config(asking, filled, "--format", "json"))
+    said = read_lines(_config(asking, filled))  # docker-compose 1 knows no JSON
     return Composed(said.project or _first_project(asking), said.images)
 
 
@@ -83,19 +84,8 @@ def _options(words: Sequence[str], valued: Iterable[str]) -> list[str]:
     return taken
 
 
-def _said(words: list[str], filled: dict[str, str]) -> str:
-    try:
-        done = subprocess.run(  # noqa: S603  the command that the person is about to run
-            words,
-            env=os.environ | filled,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=ASK_WITHIN,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else ""
+def _config(asking: Sequence[str], filled: Mapping[str, str], *more: str) -> str:
+    return printed([*asking, "config", *more], os.environ | dict(filled), within=ASK_WITHIN)
 
 
 def read_json(text: str) -> Composed:

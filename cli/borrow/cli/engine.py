@@ -31,7 +31,7 @@ def _is_rootless(command: Sequence[str], environment: Mapping[str, str], uid: in
         return True
     docker = [command[0], *_where(command[1:])] if program == "docker" else ["docker"]
     words = [*docker, "info", "--format", "{{json .SecurityOptions}}"]
-    return "name=rootless" in _said(words, environment)
+    return "name=rootless" in printed(words, environment, within=ASK_WITHIN)
 
 
 def _where(words: Sequence[str]) -> list[str]:
@@ -44,14 +44,15 @@ def _where(words: Sequence[str]) -> list[str]:
     return taken
 
 
-def _said(words: list[str], environment: Mapping[str, str]) -> str:
+def printed(words: Sequence[str], environment: Mapping[str, str], *, within: float) -> str:
+    """What an engine's client prints, "" if it fails or takes longer than `within` seconds."""
     try:
-        done = subprocess.run(  # noqa: S603  the engine's own client
+        done = subprocess.run(  # noqa: S603  the command that the person is about to run, or docker
             words,
             env=environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=ASK_WITHIN,
+            timeout=within,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
