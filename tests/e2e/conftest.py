@@ -16,9 +16,9 @@ from borrow_fakes.moto_cloud import stand_in
 from borrow_fakes.tools import need
 
 if TYPE_CHECKING:
-    from borrow.cli.demo.standin_process import StandInProcess
     from collections.abc import Callable, Iterator
 
+    from borrow.cli.demo.standin_process import StandInProcess
     from borrow_fakes.sdks import Sdk
 
 TRUST = Trust(("user/borrow-base",))

@@ -30,12 +30,12 @@ from borrow_fakes.radosgw import Radosgw
 from borrow_fakes.tools import need
 
 if TYPE_CHECKING:
-    from borrow.cli.demo.standin_process import StandInProcess
     from collections.abc import Callable, Iterator
     from types import TracebackType
 
     from joserfc.jwk import ECKey
 
+    from borrow.cli.demo.standin_process import StandInProcess
     from borrow.protocol.credentials import AwsCredentials
 
 REGION = "us-east-1"

@@ -30,8 +30,9 @@ from borrow_fakes.tables import Table
 from borrow_fakes.tools import lacking, need
 
 if TYPE_CHECKING:
-    from borrow.cli.demo.standin_process import StandInProcess
     from collections.abc import Callable, Iterator
+
+    from borrow.cli.demo.standin_process import StandInProcess
 
 SOURCES = Path(__file__).parent / "day"
 TRUST = Trust(("user/borrow-base",))

@@ -7,9 +7,10 @@ One small `asyncio.Protocol` (`visitor`) stands in front of aiohttp. In the orde
 3. there is room: so many connections in all, and of one process,
 4. a whole head arrives in time and within its size.
 
-Then the fast lane may answer or hold the call (`lane`), or the connection is handed to aiohttp for
-good (`set_protocol`), whose `guard` middleware judges the request itself. The door refuses by
-closing, says nothing and keeps no byte of what it read; every *answer* that refuses a request is
+Then the fast lane may answer or hold the call (`lane`, `crowd`), or the connection is handed to
+aiohttp for good (`set_protocol`), whose `guard` middleware judges the request itself and whose
+routes (`container`, `imds`) hold it (`holding`). Both ways end in `Broker.fetch`. The door refuses
+by closing, says nothing and keeps no byte of what it read; every *answer* that refuses a request is
 aiohttp's, and the lane says only what became of a question.
 """
 
