@@ -50,7 +50,7 @@ def unfreeze(*, as_json: bool) -> None:
     if told.get("totp") is True:
         body = {"code": say.ask("code of your authenticator app", without=_WITHOUT)}
     elif not say.confirm("let this machine borrow again?", without=_WITHOUT):
-        raise Refused("it stays frozen", state="declined")
+        raise Refused("it stays frozen", hint="nothing was changed", state="declined")
     answer = holder.post("/unfreeze", body)
     if as_json:
         say.document(answer)

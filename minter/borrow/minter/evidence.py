@@ -52,7 +52,11 @@ class Witness:
                 step, evidence.token, challenge_of(data), passkeys.needed(self.rp)
             )
             if said.passkey.person != self.person:
-                raise Refused("that is another person's passkey", state="not_a_decider")
+                raise Refused(
+                    "that is another person's passkey",
+                    hint="sign in as that person, or use one of your own",
+                    state="not_a_decider",
+                )
             return Proof("passkey", said.kept, said.passkey.credential_id)
         return self._by_device(step, request, evidence, data)
 

@@ -78,7 +78,9 @@ def remove(step: Step, credential_id: str, person: str, *, by: str, why: str) ->
     """Of `person`; one that is gone already stays so."""
     row = step.one(by_id(credential_id))
     if row is None or row.person != person:
-        raise Refused("there is no such passkey", state="unknown_passkey")
+        raise Refused(
+            "there is no such passkey", hint="`borrow passkey list`", state="unknown_passkey"
+        )
     if row.state == "removed":
         return
     passkey = _from_row(row)

@@ -122,7 +122,11 @@ class People:
             wanted = ceremonies.use(step, challenge_of(ceremony), "invite", issuer=self._issuer)
             by = self._proven(step, ceremony, evidence, wanted.person, client_id)
             if by != wanted.person and by not in policy.admins:
-                raise Refused("only an admin invites others", state="not_a_decider")
+                raise Refused(
+                    "only an admin invites others",
+                    hint="ask one of the policy's [admins]",
+                    state="not_a_decider",
+                )
             name = devices.known_person(policy, wanted.person)
             expires_at = invitations.invite(step, name, key, made_by=by)
         return InvitationKey(name, expires_at, key)
@@ -150,7 +154,11 @@ class People:
             said = passkeys.prove(step, evidence.token, challenge_of(ceremony), rp)
             return said.passkey.person
         if evidence.kind != "totp" or client_id is None:
-            raise Refused("that needs a passkey or a one-time code", state="factor")
+            raise Refused(
+                "that needs a passkey or a one-time code",
+                hint="set codes up: `borrow totp enrol`",
+                state="factor",
+            )
         device = decisions.deciding_device(step, person, client_id)
         totp.refuse_locked(step, device)
         keys = PublicKeys.from_jwks(device.jwks, "sig")

@@ -77,7 +77,11 @@ def add(
         raise Untrusted("the passkey answers another invitation", state="passkey_challenge")
     made = verify_attestation(attestation, challenge=challenge_in(attestation), party=rp)
     if step.one(passkeys.by_id(made.credential_id)) is not None:
-        raise Refused("this passkey is registered already", state="wrong_state")
+        raise Refused(
+            "this passkey is registered already",
+            hint="sign in with it",
+            state="wrong_state",
+        )
     mine = passkeys.of_person(step, row.person)
     if len(mine) >= MOST:
         raise Refused(

@@ -41,7 +41,11 @@ async def manifest(visit: Visit) -> web.Response:
 async def key(visit: Visit) -> web.Response:
     """`GET /push/key`: what `pushManager.subscribe` takes as `applicationServerKey`."""
     if visit.desk.vapid is None:
-        raise Unavailable("this approver sends no pushes", state="no_push")
+        raise Unavailable(
+            "this approver sends no pushes",
+            hint="whoever runs the server can name an ntfy topic for you",
+            state="no_push",
+        )
     return web.json_response({"key": webpush.public_point(visit.desk.vapid)})
 
 
@@ -80,7 +84,9 @@ async def test(visit: Visit) -> web.Response:
     async with desk.store.reading() as db:
         found = await subscriptions.find_endpoint(db, endpoint, visit.person)
     if found is None:
-        raise Refused("this browser is not subscribed", state="not_found")
+        raise Refused(
+            "this browser is not subscribed", hint="press *Notify me here* again", state="not_found"
+        )
     handle = b64url(desk.entropy(HANDLE_BYTES))
     spoken = Spoken(handle, "test", quiet=False, until=desk.clock() + _TEST_SECONDS)
     try:
