@@ -221,6 +221,8 @@ def test_more_is_said_once_a_minute() -> None:
         ("grant_revoked", {"by": BEA}, "alarm"),
         ("grant_revoked", {"by": ANN}, ""),
         ("device_added", {"by": ANN}, "alarm"),
+        ("device_unfrozen", {"by": BEA}, "alarm"),
+        ("device_unfrozen", {"by": ANN}, ""),
         ("passkey_added", {"by": ANN}, "alarm"),
         ("grant_expired", {}, ""),
         ("request_denied", {}, ""),

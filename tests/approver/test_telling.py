@@ -26,8 +26,12 @@ KINDS = (
     "grant_released",
     "grant_revoked",
     "device_frozen",
+    "device_unfrozen",
     "device_removed",
     "device_added",
+    "totp_active",
+    "passkey_added",
+    "passkey_removed",
 )
 
 

@@ -30,8 +30,8 @@ INBOX: Final = "inbox:"
 
 # Theirs whose it is: access appeared, or went, that they may not know of.
 _ALARMS: Final = frozenset(
-    {"device_added", "device_frozen", "device_removed", "grant_revoked", "totp_active"}
-    | {"passkey_added", "passkey_removed"}
+    {"device_added", "device_frozen", "device_unfrozen", "device_removed"}
+    | {"grant_revoked", "totp_active", "passkey_added", "passkey_removed"}
 )
 # A yes that a program on the asking workstation could have given: its person hears elsewhere.
 _LOCAL_MODES: Final = frozenset({"auto", "self"})
