@@ -431,9 +431,52 @@ async def test_a_grant_that_ends_while_it_is_collected_is_asked_for_again() -> N
             machine.fetch("prod-admin", await machine.bearer())
         )
         await machine.fake.asked_for()
-        await until(lambda: bool(machine.fake.grants))
+        await until(lambda: any(grant.token for grant in machine.fake.grants.values()))
         (over,) = machine.fake.grants.values()
         over.state = "expired"
         machine.fake.grant_seconds = 3600
         assert (await fetch).status == 200
         assert len(machine.fake.asked) == 2
+
+
+async def test_a_question_waits_until_the_approver_knows_what_was_given_back() -> None:
+    """Else it would join the grant that is on its way out, and serve what was given back."""
+    async with workstation() as machine:
+        bearer = await granted(machine)
+        machine.fake.hold_releases = True
+        await machine.control("POST", "/v1/return", {"role": "prod-admin"})
+        fetch = fetching(machine, bearer)
+        await asyncio.sleep(0.5)
+        assert machine.fake.calls["/bc-authorize"] == 1
+        machine.fake.hold_releases = False
+        await machine.fake.wake()
+        await machine.fake.asked_for(2)
+        await machine.fake.approve()
+        assert (await fetch).status == 200
+
+
+async def test_a_question_does_not_wait_for_ever_for_a_release() -> None:
+    async with workstation() as machine:
+        bearer = await granted(machine)
+        machine.fake.hold_releases = True
+        await machine.control("POST", "/v1/return", {"role": "prod-admin"})
+        fetch = fetching(machine, bearer)
+        await until(lambda: machine.fake.calls["/bc-authorize"] == 2)
+        machine.fake.hold_releases = False
+        await machine.fake.wake()
+        fetch.cancel()
+
+
+async def test_a_question_that_joined_a_grant_on_its_way_out_is_asked_anew() -> None:
+    """Somebody gave it back, or revoked it, between the question and its answer."""
+    async with workstation() as machine:
+        machine.fake.hold_answers = True
+        fetch = fetching(machine, await machine.bearer())
+        await machine.fake.asked_for()
+        gone = await machine.fake.approve()
+        gone.state = "released"
+        machine.fake.hold_answers = False
+        await machine.fake.wake()
+        await machine.fake.asked_for(2)
+        await machine.fake.approve()
+        assert (await fetch).status == 200

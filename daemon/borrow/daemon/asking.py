@@ -18,7 +18,7 @@ from borrow.protocol.oauth import NOT_RECORDED
 from borrow.protocol.strict import b64url
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from borrow.daemon.config import DaemonConfig
     from borrow.daemon.upstream import Acknowledged, Redeemed
@@ -48,7 +48,8 @@ class Asks(Protocol):
 
 
 class Pilot:
-    """Flies flights. `entropy(n)` gives n random bytes."""
+    """Flies flights. `entropy(n)` gives n random bytes; `settled(role)` waits until what was given
+    back of a role is known to the approver."""
 
     def __init__(
         self,
@@ -56,15 +57,18 @@ class Pilot:
         config: DaemonConfig,
         clock: Callable[[], Moment],
         entropy: Callable[[int], bytes],
+        settled: Callable[[str], Awaitable[None]],
     ) -> None:
         self._approver = approver
         self._config = config
         self._clock = clock
         self._entropy = entropy
+        self._settled = settled
 
     async def fly(self, flight: Flight) -> Grant:
         """Until the flight ends in a grant, or in one of our errors."""
         for left in range(_LOST_ANSWERS, -1, -1):
+            await self._settled(flight.facts.name)
             await self._get_acknowledged(flight)
             try:
                 grant = self._grant(flight, await self._redeemed(flight))
@@ -75,8 +79,9 @@ class Pilot:
                 flight.move(FlightState.ASKING)
             except Refused as exc:
                 # Collected, says the approver, but not by us: the answer was lost on the way. A
-                # fresh equal request joins the grant that is open; nobody is asked again.
-                if exc.state != "invalid_grant" or not left:
+                # fresh equal request joins the grant that is open; nobody is asked again. Or the
+                # grant that this question joined ended meanwhile: then it is a question of its own.
+                if exc.state not in ("invalid_grant", "grant_exhausted") or not left:
                     raise
                 flight.move(FlightState.ASKING)
         raise RuntimeError("unreachable")

@@ -27,6 +27,7 @@ from borrow.daemon.cache import (
 from borrow.daemon.denials import Denials
 from borrow.daemon.elevation import Elevations
 from borrow.daemon.flights import Flight, FlightState
+from borrow.daemon.giving_back import GivingBack
 from borrow.daemon.groups import session_key
 from borrow.daemon.minting import Minting
 from borrow.daemon.tower import Tower
@@ -113,12 +114,12 @@ class Broker:
         self.now = now
         self._approver = approver
         self._contact = contact
-        self._spawn = spawn
         self._on_shared = on_shared
         self._shared_told: set[tuple[str, str]] = set()
         self._minting = Minting(approver, self.cache, now, spawn)
+        self._giving_back = GivingBack(approver, now, spawn)
         self._tower = Tower(
-            Pilot(approver, config, now, entropy),
+            Pilot(approver, config, now, entropy, self._giving_back.settled),
             approver,
             catalogue,
             self.cache,
@@ -335,21 +336,7 @@ class Broker:
         """Serve nothing of them from now on; the approver is told as soon as it can be."""
         for grant in grants:
             self.cache.end(grant.grant_id, self.now())
-            self._spawn(self._release(grant))
-
-    async def _release(self, grant: Grant) -> None:
-        pause = 1.0
-        while not grant.ends.passed(self.now()):
-            try:
-                await self._approver.release(grant.grant_id)
-            except Unavailable:
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, 60.0)
-            except BorrowError as exc:
-                logger.info("not released", extra={"grant": grant.grant_id, "why": exc.state})
-                return
-            else:
-                return
+            self._giving_back.release(grant)
 
     def own_grant(self, role: str, group: Group | None, grant_id: str = "") -> Grant:
         """The live grant of `role`, the group's own first; Misconfigured if there is none.

@@ -110,6 +110,7 @@ class FakeApprover:
         self.told: dict[str, Any] = {}  # members of what is shown, other than asked for
         self.this_device = True  # whether the grants are listed as the asking device's
         self.hold_answers = False  # a decision is known and its answer does not leave
+        self.hold_releases = False  # a grant that was given back is still open here
         self.hold_events = False  # /events never answers: a partition of this path only
         self.pending = 900
         self.grant_seconds = 3600
@@ -331,6 +332,8 @@ class FakeApprover:
             why = f"{asked.id} was {asked.state}: {asked.reason}"
             raise Refused(why, state=asked.state, request=asked.id)
         grant = self.grants[asked.grant]
+        if grant.state != "active":
+            raise Refused(f"the grant {grant.id} is {grant.state}", state="grant_exhausted")
         resumed, grant.token = bool(grant.token), secrets.token_urlsafe(24)
         role = asked.request.role.to_claims()
         claims = {
@@ -384,6 +387,8 @@ class FakeApprover:
                 if form["token"] in asked.auth_req_ids and asked.state == "pending":
                     asked.state = "cancelled"
         elif form["token"] in self.grants:
+            async with self._changed:
+                await self._changed.wait_for(lambda: not self.hold_releases)
             self.grants[form["token"]].state = "released"
         await self._tell_waiting()
         return web.json_response({})
