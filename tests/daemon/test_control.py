@@ -150,6 +150,9 @@ NO_REQUESTS = [
     b"POST /v1/ask HTTP/1.1\r\nContent-Length: 1\r\n\r\n{",
     b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\n\r\n",
     b"GET /\xff HTTP/1.1\r\n\r\n",
+    b"GET //[x HTTP/1.1\r\n\r\n",  # the start of a host, to a parser of addresses
+    b"GET /v1/status HTTP/1.1\r\nContent-Length: " + b"9" * 5_000 + b"\r\n\r\n",
+    b"POST /v1/ask HTTP/1.1\r\nContent-Length: 2\r\nContent-Length: 9\r\n\r\n{}",
 ]
 
 
