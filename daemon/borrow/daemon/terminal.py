@@ -85,10 +85,11 @@ def draw(session: Session, line: Live, *, after_live: bool = False) -> Drawn:
             return Drawn.NO
         if not _takes_lines(terminal):
             return Drawn.NOT_HERE
-        # The last column stays free: some terminals wrap as soon as it is filled.
-        text = fit(line, _width(terminal) - 1)
+        width = _width(terminal)
+        # The last column stays free of words: some terminals wrap as soon as it is filled.
+        text = fit(line, (width or _USUAL_WIDTH) - 1)
         start = "\r\n" if after_live else "\r"
-        return Drawn.YES if _write(terminal, start + text + _CLEAR) else Drawn.NO
+        return Drawn.YES if _write(terminal, start + text + _CLEAR + _edge(width)) else Drawn.NO
 
 
 def fit(line: Live, room: int) -> str:
@@ -175,10 +176,20 @@ def _takes_lines(terminal: int) -> bool:
 
 
 def _width(terminal: int) -> int:
+    """In columns; 0 if it does not say."""
     try:
-        return os.get_terminal_size(terminal).columns or _USUAL_WIDTH
+        return os.get_terminal_size(terminal).columns
     except OSError:
-        return _USUAL_WIDTH
+        return 0
+
+
+def _edge(width: int) -> str:
+    """A blank in the last column, after which the cursor rests there until something is written.
+
+    What that is (another program's output, an echoed ^C, a shell's prompt) then begins on a line of
+    its own, and a carriage return still leads back to ours.
+    """
+    return f"\x1b[{width}G " if width > 1 else ""
 
 
 def _kernel_number(device: int) -> int:
