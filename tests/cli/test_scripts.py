@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from borrow.cli import group
+from borrow_fakes.at_terminal import ended, terminal
 from borrow_fakes.lab import BORROW, finish, wait_for
 from borrow_fakes.solo_mode import ME, refused_with, set_up
 
@@ -289,6 +290,40 @@ def test_yes_cannot_stand_for_a_number_or_a_code(solo: Home) -> None:
     assert "nobody can be asked here" in error
     assert solo.pending("prod-admin")["request"] == request
     solo.borrow("deny", request)
+
+
+def test_without_an_id_the_only_question_is_offered_to_a_person_and_named_to_a_script(
+    fresh: Home,
+) -> None:
+    set_up(fresh)
+    for word in ("approve", "deny"):
+        error, _ = refused_with(fresh.borrow(word, ok=False), 1)
+        assert error == "nothing waits for your answer"
+    fresh.borrow("ask", "click", "-m", "to be found")
+    request = fresh.pending("click")["request"]
+    for words in (["approve"], ["deny"], ["approve", "-y"], ["deny", "-y"]):
+        error, hint = refused_with(fresh.borrow(*words, ok=False), 2)
+        assert error == "name the request that is meant; one waits, for click"
+        assert hint == " ".join(["borrow", words[0], request, *words[1:]])
+    assert fresh.pending("click")["request"] == request
+    with terminal(fresh, "deny") as child:
+        child.expect("one request waits for your answer")
+        child.expect(f"request {request}")
+        child.expect("reason +to be found")
+        child.expect("deny it?")
+        child.sendline("n")
+        assert ended(child)[0] == 130
+    with terminal(fresh, "approve") as child:
+        child.expect(f"request {request}")
+        child.expect("approve it?")
+        child.sendline("y")
+        assert ended(child)[0] == 0
+    fresh.borrow("ask", "prod-admin")
+    fresh.borrow("ask", "ticketed", "-m", "a long enough reason", "--ticket", "INC-1")
+    fresh.pending("ticketed")
+    error, hint = refused_with(fresh.borrow("approve", ok=False), 2)
+    assert error == "2 requests wait for your answer: which one?"
+    assert re.fullmatch(r"borrow approve r-\S+, or another of `borrow inbox`", hint)
 
 
 def test_explain_knows_requests_grants_and_roles(solo: Home) -> None:

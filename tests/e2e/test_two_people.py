@@ -174,9 +174,7 @@ def grant(ann: Home, bo: Home, role: str = "change") -> str:
     return str(ann.status()["grants"][0]["grant"])
 
 
-def test_a_report_empties_the_cache_of_the_device_that_holds(
-    ann: Home, server: Server
-) -> None:
+def test_a_report_empties_the_cache_of_the_device_that_holds(ann: Home, server: Server) -> None:
     """From another device of hers: the end has to reach the daemon that holds the grant."""
     bearer = ann.bearer("reader")
     words = ["run", "reader", "--", sys.executable, "-c", HOLD]
