@@ -125,6 +125,7 @@ def _event(parts: Parts, flight: Flight) -> dict[str, Any]:
             error = flight.error or Refused("the request was withdrawn", state="cancelled")
             return {
                 "event": "refused",
+                "kind": error.code,  # not every end is somebody's no
                 "role": flight.facts.name,
                 "state": error.state,
                 "message": error.message,

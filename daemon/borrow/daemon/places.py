@@ -270,7 +270,8 @@ def _file_trouble(exc: OSError, path: Path) -> BorrowError:
         why = os.strerror(exc.errno).lower()
         return Misconfigured(f"cannot use {_name(path)}: {why}", hint="check the folder's owner")
     why = os.strerror(exc.errno or errno.EIO).lower()
-    return Unavailable(f"cannot use {_name(path)}: {why}")
+    hint = "is there room? `df -h` shows it" if exc.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+    return Unavailable(f"cannot use {_name(path)}: {why}", hint=hint)
 
 
 def _quoted(path: str) -> str:
