@@ -99,9 +99,9 @@ def test_a_live_line_is_redrawn_in_place_and_ended_before_the_outcome() -> None:
         assert say(session, "borrow: granted", after_live=True, bell=True)
         assert heard(controller).decode() == (
             "\rborrow: prod-admin waits for you · number 417 · 14:57 left · r-1"
-            " · answer on your other device\x1b[K\x1b[120G "
+            " · answer on your other device\x1b[K\x1b[999G "
             "\rborrow: prod-admin waits for you · number 417 · 14:56 left · r-1"
-            " · answer on your other device\x1b[K\x1b[120G "
+            " · answer on your other device\x1b[K\x1b[999G "
             "\r\r\nborrow: granted\x1b[K\r\r\n\a"  # the terminal adds a \r to each \n
         )
 

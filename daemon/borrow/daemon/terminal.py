@@ -35,6 +35,10 @@ _TERMINAL = re.compile(r"/dev/(?:pts/\d{1,6}|tty\d{1,3})")
 _USUAL_WIDTH: Final = 80  # of a terminal that does not know its own
 _LEAST_HEAD: Final = 16  # columns left to a line's head, however long the rest is
 _CLEAR: Final = "\x1b[K"  # from the cursor to the end of the line
+# A blank in the last column (which no terminal goes past): the cursor rests there. What others write
+# then (a program's output, an echoed ^C, a shell's prompt) wraps onto a line of its own, and a
+# carriage return still leads back to the head of ours.
+_EDGE: Final = "\x1b[999G "
 _BELL: Final = "\a"
 
 
@@ -85,11 +89,10 @@ def draw(session: Session, line: Live, *, after_live: bool = False) -> Drawn:
             return Drawn.NO
         if not _takes_lines(terminal):
             return Drawn.NOT_HERE
-        width = _width(terminal)
         # The last column stays free of words: some terminals wrap as soon as it is filled.
-        text = fit(line, (width or _USUAL_WIDTH) - 1)
+        text = fit(line, _width(terminal) - 1)
         start = "\r\n" if after_live else "\r"
-        return Drawn.YES if _write(terminal, start + text + _CLEAR + _edge(width)) else Drawn.NO
+        return Drawn.YES if _write(terminal, start + text + _CLEAR + _EDGE) else Drawn.NO
 
 
 def fit(line: Live, room: int) -> str:
@@ -176,20 +179,10 @@ def _takes_lines(terminal: int) -> bool:
 
 
 def _width(terminal: int) -> int:
-    """In columns; 0 if it does not say."""
     try:
-        return os.get_terminal_size(terminal).columns
+        return os.get_terminal_size(terminal).columns or _USUAL_WIDTH
     except OSError:
-        return 0
-
-
-def _edge(width: int) -> str:
-    """A blank in the last column, after which the cursor rests there until something is written.
-
-    What that is (another program's output, an echoed ^C, a shell's prompt) then begins on a line of
-    its own, and a carriage return still leads back to ours.
-    """
-    return f"\x1b[{width}G " if width > 1 else ""
+        return _USUAL_WIDTH
 
 
 def _kernel_number(device: int) -> int:
