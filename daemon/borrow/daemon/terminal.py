@@ -35,7 +35,7 @@ _TERMINAL = re.compile(r"/dev/(?:pts/\d{1,6}|tty\d{1,3})")
 _USUAL_WIDTH: Final = 80  # of a terminal that does not know its own
 _LEAST_HEAD: Final = 16  # columns left to a line's head, however long the rest is
 _CLEAR: Final = "\x1b[K"  # from the cursor to the end of the line
-# A blank in the last column (which no terminal goes past): the cursor rests there. What others write
+# A blank in the last column (no terminal goes past it): the cursor rests there. What others write
 # then (a program's output, an echoed ^C, a shell's prompt) wraps onto a line of its own, and a
 # carriage return still leads back to the head of ours.
 _EDGE: Final = "\x1b[999G "
