@@ -11,6 +11,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
+import pexpect
 import pytest
 
 from borrow.cli import group
@@ -324,6 +325,28 @@ def test_without_an_id_the_only_question_is_offered_to_a_person_and_named_to_a_s
     error, hint = refused_with(fresh.borrow("approve", ok=False), 2)
     assert error == "2 requests wait for your answer: which one?"
     assert re.fullmatch(r"borrow approve r-\S+, or another of `borrow inbox`", hint)
+
+
+def test_a_role_that_is_only_asked_for_is_given_back_by_its_name(fresh: Home) -> None:
+    set_up(fresh)
+    fresh.borrow("ask", "click")
+    request = fresh.pending("click")["request"]
+    assert f"borrow return {request}" in fresh.borrow("return", "--all").stderr
+    _, hint = refused_with(fresh.borrow("return", ok=False), 2)
+    assert hint == f"borrow return {request} drops the question"
+    assert fresh.borrow("return", "click").stdout == f"withdrawn: {request}\n"
+    for words in (["return"], ["return", "click"]):
+        _, hint = refused_with(fresh.borrow(*words, ok=False), 1)
+        assert hint == "`borrow` shows what you hold"
+
+
+@pytest.mark.parametrize("width", [20, 40, 80])
+def test_what_a_row_is_named_by_is_never_broken(solo: Home, width: int) -> None:
+    with pexpect.spawn(
+        BORROW, ["roles"], env=solo.env, encoding="utf-8", dimensions=(60, width), timeout=20
+    ) as child:
+        child.expect(pexpect.EOF)
+        assert "prod-admin" in str(child.before)
 
 
 def test_explain_knows_requests_grants_and_roles(solo: Home) -> None:

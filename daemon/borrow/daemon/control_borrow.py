@@ -241,7 +241,9 @@ async def _give_back(parts: Parts, call: Call) -> list[str]:
     for each in left:
         await parts.upstream.release(each.grant_id)
     if not left and not everything:
-        raise Misconfigured("there is nothing to give back", hint="`borrow` shows what you hold")
+        raise Misconfigured(
+            "there is nothing to give back", hint="`borrow` shows what you hold", state="not_held"
+        )
     return [each.grant_id for each in left]
 
 
