@@ -90,9 +90,9 @@ def unknown_command(args: Sequence[str]) -> WrongUse:
     word, rest = args[0], list(args[1:])
     message = f"there is no command {word[:40]!r}"
     names = [name for name, entry in COMMANDS.items() if entry.block != HIDDEN]
-    near = get_close_matches(word, [*names, *ALIASES], n=1, cutoff=0.6)
-    if not near and word not in FOREIGN:
-        word = next(iter(get_close_matches(word, FOREIGN, n=1, cutoff=0.75)), word)
+    near = get_close_matches(word, [*names, *ALIASES, *FOREIGN], n=1, cutoff=0.6)
+    if near and word not in _KNOWN_TOOLS and near[0] not in (*names, *ALIASES):
+        word = near[0]
     if word in FOREIGN:
         return WrongUse(message, hint=" ".join(["borrow", *_line(FOREIGN[word], rest)]).strip())
     if word in _KNOWN_TOOLS:
