@@ -327,6 +327,13 @@ def test_without_an_id_the_only_question_is_offered_to_a_person_and_named_to_a_s
     assert re.fullmatch(r"borrow approve r-\S+, or another of `borrow inbox`", hint)
 
 
+def test_what_policy_grants_is_granted_also_to_who_does_not_wait(fresh: Home) -> None:
+    set_up(fresh)
+    done = fresh.borrow("ask", "dev-read")
+    assert done.stdout.startswith("granted: dev-read for ")
+    assert done.stderr == "use it: borrow run dev-read -- COMMAND\n"
+
+
 def test_a_role_that_is_only_asked_for_is_given_back_by_its_name(fresh: Home) -> None:
     set_up(fresh)
     fresh.borrow("ask", "click")

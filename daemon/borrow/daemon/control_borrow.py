@@ -103,7 +103,9 @@ async def follow(parts: Parts, found: Flight | Grant, send: Send, *, wait: bool)
         last: dict[str, Any] = {}
         while True:
             event = _event(parts, found)
-            if event and event != last:
+            if not wait and _comes_at_once(found):
+                pass  # who does not wait for people has the answer all the same
+            elif event and event != last:
                 await send(_line(event))
                 last = event
                 if not wait:
@@ -114,6 +116,11 @@ async def follow(parts: Parts, found: Flight | Grant, send: Send, *, wait: bool)
     finally:
         found.watchers -= 1
         found.touch()
+
+
+def _comes_at_once(flight: Flight) -> bool:
+    """Granted by policy, and about to be fetched: nobody is asked."""
+    return flight.state is FlightState.PENDING and flight.mode == "auto" and not flight.trouble
 
 
 def _event(parts: Parts, flight: Flight) -> dict[str, Any]:
