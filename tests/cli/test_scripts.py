@@ -313,7 +313,13 @@ def test_without_an_id_the_only_question_is_offered_to_a_person_and_named_to_a_s
         child.expect("reason +to be found")
         child.expect("deny it?")
         child.sendline("n")
-        assert ended(child)[0] == 130
+        code, shown = ended(child)
+        assert (code, "nothing was decided; the request stays open" in shown) == (130, True)
+    with terminal(fresh, "approve") as child:
+        child.expect("approve it?")
+        child.sendintr()
+        code, shown = ended(child)
+        assert (code, "nothing was decided; the request stays open" in shown) == (130, True)
     with terminal(fresh, "approve") as child:
         child.expect(f"request {request}")
         child.expect("approve it?")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -201,20 +202,33 @@ def approve(subject: str, *, yes: bool, code_fd: int | None, as_json: bool) -> N
     if not yes:
         show(one, _now())
     body: dict[str, Any] = {"decision": "approve", "request_hash": one.get("request_hash", "")}
-    if wants_number:
-        body["number"] = say.ask(
-            "number shown where it was asked", without=f"{line} (at a terminal)"
-        )
-    elif one.get("match"):
-        body["number"] = one.get("number", "")
-    if wants_code:
-        body["code"] = _code(code_fd, line)
-    if not (yes or wants_number or wants_code) and not say.confirm(
-        "approve it?", without=f"{line} -y"
-    ):
-        say.note("nothing was decided; the request stays open")
-        raise KeyboardInterrupt
+    with _or_undecided():
+        if wants_number:
+            body["number"] = say.ask(
+                "number shown where it was asked", without=f"{line} (at a terminal)"
+            )
+        elif one.get("match"):
+            body["number"] = one.get("number", "")
+        if wants_code:
+            body["code"] = _code(code_fd, line)
+        if not (yes or wants_number or wants_code):
+            _confirm("approve it?", f"{line} -y")
     _done(client.post(_path(one), body), "approved", one, as_json=as_json)
+
+
+@contextmanager
+def _or_undecided() -> Iterator[None]:
+    """Ctrl-C, the end of input and a bare Enter decide nothing; say so."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say.note("\nnothing was decided; the request stays open")
+        raise
+
+
+def _confirm(question: str, without: str) -> None:
+    if not say.confirm(question, without=without):
+        raise KeyboardInterrupt
 
 
 def _kinds(one: dict[str, Any]) -> tuple[str, ...]:
@@ -263,9 +277,8 @@ def deny(subject: str, *, reason: str, yes: bool, as_json: bool) -> None:
     one = _decision(client, subject)
     if not yes and say.can_ask():
         show(one, _now())
-        if not say.confirm("deny it?", without=f"borrow deny {subject} -y"):
-            say.note("nothing was decided; the request stays open")
-            raise KeyboardInterrupt
+        with _or_undecided():
+            _confirm("deny it?", f"borrow deny {subject} -y")
     body = {"decision": "deny", "request_hash": one.get("request_hash", ""), "reason": reason}
     _done(client.post(_path(one), body), "denied", one, as_json=as_json)
 
