@@ -250,6 +250,37 @@ def test_a_full_disk_is_said_by_every_command_refuses_nothing_for_good_and_is_fo
     assert "rc 0" in told["again"], told["again"]
 
 
+READ_ONLY = r"""
+mount --bind "$FROM" "$FROM" && mount -o remount,ro,bind "$FROM"
+for line in "roles" "setup --yes" "run dev-read -- true" "doctor"; do
+  echo "== $line"; borrow $line 2>&1; echo "rc $?"
+done
+"""
+
+
+def test_a_state_directory_that_cannot_be_written_to_is_named_and_found_by_doctor(
+    stopped: Home,
+) -> None:
+    need(lacking("unshare"), "apt-get install --no-install-recommends util-linux")
+    flags = "-m" if os.getuid() == 0 else "-Urm"
+    done = subprocess.run(
+        ["unshare", flags, "sh", "-c", READ_ONLY],
+        env=stopped.env | {"FROM": str(stopped.state)},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    for part in done.stdout.split("== ")[1:]:
+        assert "rc 1" in part, done.stdout
+        assert "read-only" in part, part
+        assert "BORROW_STATE_DIR to a folder" in part or "`borrow doctor` looks" in part, part
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="gives a file away, which root can")
+def test_root_in_somebody_elses_home_is_told_to_leave_sudo_out(stopped: Home) -> None:
+    os.chown(stopped.state, 12345, -1)
+    _, hint = refused_with(stopped.borrow("roles", ok=False), 1)
+    assert hint == "run this without sudo, as that user"
+
+
 def test_a_state_directory_that_is_a_symlink_is_refused(fresh: Home) -> None:
     (fresh.root / "elsewhere").mkdir(mode=0o700)
     fresh.state.symlink_to(fresh.root / "elsewhere")

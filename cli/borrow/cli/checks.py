@@ -5,6 +5,7 @@ Collecting the facts (files, sockets, the approver) is `doctor`'s; nothing here 
 
 from __future__ import annotations
 
+import os
 import shlex
 import stat
 from dataclasses import dataclass
@@ -14,7 +15,6 @@ from borrow.cli.client import NOT_RUNNING
 from borrow.cli.environment import CREDENTIAL_VARIABLES, LOOPBACK
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
@@ -76,6 +76,11 @@ def private(path: Path, seen: os.stat_result, uid: int) -> Iterator[Finding]:
 def room(path: Path, seen: os.statvfs_result, *, root: bool) -> Iterator[Finding]:
     """Where each decision is written before it takes effect, a full disk stops everything."""
     blocks = seen.f_bfree if root else seen.f_bavail
+    if seen.f_flag & os.ST_RDONLY:
+        told = f"{path} is read-only: nothing can be recorded, so nothing is lent"
+        hint = "set BORROW_STATE_DIR to a folder that can be written to"
+        yield Finding("error", "room", told, hint)
+        return
     if blocks * seen.f_frsize < LEAST_ROOM:
         told = (
             f"there is no room left where {path} lies: nothing can be recorded, so nothing is lent"
