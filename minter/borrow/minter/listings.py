@@ -135,7 +135,7 @@ def catalogue(reader: Reader, policy: Policy, person: str) -> tuple[dict[str, An
                 "mode": str(view.mode),
                 "rule": view.rule,
                 "factors": sorted(factors_for(rule, role, Ask(person, role.name, 0))),
-                "every": takes_every(role.tier),
+                **({"every": True} if takes_every(role.tier) else {}),
                 "match": rule.approve.match,
                 "needs": dict(view.needs),
                 "reasons": reasons.get(role.name, []),

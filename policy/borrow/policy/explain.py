@@ -90,7 +90,7 @@ class Explanation:
                     "match": peers.match,
                     "pool": list(peers.pool),
                     "k": peers.k,
-                    "every": peers.every,
+                    **({"every": True} if peers.every else {}),
                 }
 
 
