@@ -47,7 +47,8 @@ def answer_routes(parts: Parts) -> list[Route]:
         if decision.decision == "approve":
             await refuse_agents(call.pid, "say yes for a person")
         told = await answer_request(upstream, subject, decision)
-        parts.inbox.count = max(0, parts.inbox.count - 1)
+        if told.get("state") != "pending":  # half a yes leaves it in the inbox
+            parts.inbox.count = max(0, parts.inbox.count - 1)
         return told
 
     async def report(call: Call, _: str) -> Answer:
