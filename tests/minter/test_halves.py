@@ -190,6 +190,23 @@ def test_codes_and_clicks_are_no_half(
     assert house.minter.request(request).halves == ()
 
 
+def test_a_consent_passed_for_a_devices_yes_is_no_half(
+    house: MinterHouse, ann: FakeDevice, bo: FakeDevice, bos: Authenticator
+) -> None:
+    """What a lying approver gets from a workstation that was told the request is its person's."""
+    request = asked(house, ann)
+    house.approve_on_page(request, BO, bos)
+    statement = house.minter.new_statement(request, BO, "approve")
+    consent = house.evidence("consent", bo, statement).token
+    passed = Evidence("device", consent)
+    say = house.minter.accept_decision
+    assert (
+        refusal(say, request, BO, bo.client_id, "approve", statement=statement, evidence=passed)
+        == "untrusted"
+    )
+    assert house.minter.request(request).state == "pending"
+
+
 def test_half_a_yes_lapses_with_the_request(
     house: MinterHouse, ann: FakeDevice, bo: FakeDevice, bos: Authenticator
 ) -> None:

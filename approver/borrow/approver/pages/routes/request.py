@@ -101,7 +101,7 @@ async def approve(visit: Visit) -> web.Response:
         statement=data,
         evidence=Evidence("passkey", assertion),
     )
-    return web.json_response({"state": after.state.value, "answers": words.answers(after)})
+    return web.json_response({"state": after.state.value})
 
 
 async def _note_seen(visit: Visit, view: RequestView) -> None:
