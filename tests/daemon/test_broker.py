@@ -345,6 +345,31 @@ async def test_what_one_command_runs_with_lifts_nobody_until_their_person_choose
         assert later.json["RoleArn"].endswith("role/dev-read")
 
 
+async def test_of_two_roles_that_a_person_chose_for_a_session_the_newest_is_served() -> None:
+    """However long the older one lasts; what it was chosen for again is a new choice."""
+    async with workstation() as machine:
+        machine.fake.roles["work"] = role_entry("work", base="dev-read")
+        machine.fake.roles["dev-read"] = role_entry("dev-read", mode="auto")
+        machine.fake.auto = True
+        bearer = await machine.bearer("work")
+
+        async def served() -> str:
+            answer = await machine.fetch("work", bearer)
+            return str(answer.json["RoleArn"]).rpartition("/")[2]
+
+        await machine.ask({"role": "prod-admin", "wait": True})
+        machine.fake.grant_seconds = 600
+        await machine.ask({"role": "prod-logs", "wait": True})
+        assert await served() == "prod-logs"
+        await machine.ask({"role": "prod-admin", "wait": True})
+        assert await served() == "prod-admin"
+        body = {"role": "prod-logs", "seconds": 1800}
+        assert [event async for event in machine.events("/v1/extend", body)]
+        assert await served() == "prod-admin"
+        await machine.control("POST", "/v1/return", {"role": "prod-admin"})
+        assert await served() == "prod-logs"
+
+
 async def test_an_extension_replaces_the_grant_and_the_job_goes_on() -> None:
     async with workstation() as machine:
         bearer = await granted(machine)

@@ -103,7 +103,9 @@ async def follow(parts: Parts, found: Flight | Grant, send: Send, *, wait: bool)
         last: dict[str, Any] = {}
         while True:
             event = _event(parts, found)
-            if event and event != last:
+            if not wait and _comes_at_once(found):
+                pass  # who does not wait for people has the answer all the same
+            elif event and event != last:
                 await send(_line(event))
                 last = event
                 if not wait:
@@ -116,6 +118,11 @@ async def follow(parts: Parts, found: Flight | Grant, send: Send, *, wait: bool)
         found.touch()
 
 
+def _comes_at_once(flight: Flight) -> bool:
+    """Granted by policy, and about to be fetched: nobody is asked."""
+    return flight.state is FlightState.PENDING and flight.mode == "auto" and not flight.trouble
+
+
 def _event(parts: Parts, flight: Flight) -> dict[str, Any]:
     """What the flight's state is worth telling; {} for nothing yet."""
     match flight.state:
@@ -125,6 +132,7 @@ def _event(parts: Parts, flight: Flight) -> dict[str, Any]:
             error = flight.error or Refused("the request was withdrawn", state="cancelled")
             told = {
                 "event": "refused",
+                "kind": error.code,  # not every end is somebody's no
                 "role": flight.facts.name,
                 "state": error.state,
                 "message": error.message,
@@ -242,7 +250,9 @@ async def _give_back(parts: Parts, call: Call) -> list[str]:
     for each in left:
         await parts.upstream.release(each.grant_id)
     if not left and not everything:
-        raise Misconfigured("there is nothing to give back", hint="`borrow` shows what you hold")
+        raise Misconfigured(
+            "there is nothing to give back", hint="`borrow` shows what you hold", state="not_held"
+        )
     return [each.grant_id for each in left]
 
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from borrow.minter import schema
 from borrow.minter.port import Change, Device, DeviceState
+from borrow.minter.voices import withdraw
 from borrow.policy.people import canonical, is_person
 from borrow.protocol.errors import Misconfigured
 
@@ -61,6 +62,10 @@ def set_state(step: Step, device: Device, state: DeviceState, *, by: str, why: s
     if step.run(update(table).where(where).values(state=state)) != 1:
         raise RuntimeError("the device's state moved within the step")
     if state != "active":
+        kids = select(schema.device_keys.c.kid).where(
+            schema.device_keys.c.client_id == device.client_id
+        )
+        withdraw(step, [row.kid for row in step.all(kids)], by=by, why=f"the device is {state}")
         step.change(changed(f"device_{state}", device, by))
 
 
