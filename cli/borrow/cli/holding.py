@@ -51,7 +51,7 @@ def give_back(what: str, *, all_of_them: bool, as_json: bool) -> None:
             raise
         if len(asked) > 1:
             often = f"{what} is asked for {len(asked)} times and not held"
-            raise WrongUse(often, hint=f"borrow return {asked[0]}, or another of `borrow`") from exc
+            raise WrongUse(often, hint=f"`borrow return {asked[0]}`, or another") from exc
         _withdraw(client, asked[0], as_json=as_json)
         return
     if as_json:
