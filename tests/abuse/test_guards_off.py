@@ -141,11 +141,11 @@ GUARDS = (
         "may_share=not group.is_apart", "may_share=True",
         DAEMON + "test_an_agent_of_the_same_session_makes_its_own_request"),
     Off("an elevation is its session's", "broker.py",
-        "if grant.lifts and grant.role != facts.base and group.same_session(grant.group)",
-        "if grant.lifts and grant.role != facts.base",
+        "if grant.chosen and grant.role != base and group.same_session(grant.group)",
+        "if grant.chosen and grant.role != base",
         DAEMON + "test_another_sessions_elevation_lifts_nobody_here"),
     Off("an elevation is chosen", "broker.py",
-        "if grant.lifts and grant.role != facts.base", "if grant.role != facts.base",
+        "if grant.chosen and grant.role != base", "if grant.role != base",
         "daemon/test_broker.py::"
         "test_what_one_command_runs_with_lifts_nobody_until_their_person_chooses_it"),
     # -- asking ------------------------------------------------------------------------------------

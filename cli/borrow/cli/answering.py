@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,7 +18,7 @@ import click
 from borrow.cli import say
 from borrow.cli.client import segment
 from borrow.cli.errors import WrongUse
-from borrow.cli.options import json_option, request_argument
+from borrow.cli.options import json_option, maybe_request_argument, request_argument
 from borrow.protocol.durations import show_duration
 from borrow.protocol.errors import BorrowError, Misconfigured, Refused, Untrusted
 from borrow.protocol.halves import given_by_me, read_halves, sentence, so_far, still_missing
@@ -185,18 +186,19 @@ def show(one: dict[str, Any], now: float) -> None:
 
 
 @click.command()
-@request_argument
+@maybe_request_argument
 @click.option(
     "-y", "--yes", is_flag=True, help="Do not ask; only where no number or code is needed."
 )
 @click.option("--code-fd", type=int, metavar="N", help="Read the authenticator's code from here.")
 @json_option
 def approve(subject: str, *, yes: bool, code_fd: int | None, as_json: bool) -> None:
-    """Say yes to a request, after it was shown.
+    """Say yes to a request, after it was shown. At a terminal the only one needs no ID.
 
     The number is typed, never an argument: it proves that you look at the program that waits.
     """
     client = _client()
+    subject = subject or _the_only_one(client, "approve", yes=yes)
     one = _decision(client, subject)
     kinds = _kinds(one)
     _refuse_what_only_pages_take(one, kinds)
@@ -210,20 +212,33 @@ def approve(subject: str, *, yes: bool, code_fd: int | None, as_json: bool) -> N
     if not yes:
         show(one, _now())
     body: dict[str, Any] = {"decision": "approve", "request_hash": one.get("request_hash", "")}
-    if wants_number:
-        body["number"] = say.ask(
-            "number shown where it was asked", without=f"{line} (at a terminal)"
-        )
-    elif one.get("match"):
-        body["number"] = one.get("number", "")
-    if wants_code:
-        body["code"] = _code(code_fd, line)
-    if not (yes or wants_number or wants_code) and not say.confirm(
-        "approve it?", without=f"{line} -y"
-    ):
-        say.note("nothing was decided; the request stays open")
-        raise KeyboardInterrupt
+    with _or_undecided():
+        if wants_number:
+            body["number"] = say.ask(
+                "number shown where it was asked", without=f"{line} (at a terminal)"
+            )
+        elif one.get("match"):
+            body["number"] = one.get("number", "")
+        if wants_code:
+            body["code"] = _code(code_fd, line)
+        if not (yes or wants_number or wants_code):
+            _confirm("approve it?", f"{line} -y")
     _done(client.post(_path(one), body), "approved", one, as_json=as_json)
+
+
+@contextmanager
+def _or_undecided() -> Iterator[None]:
+    """Ctrl-C, the end of input and a bare Enter decide nothing; say so."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say.note("\nnothing was decided; the request stays open")
+        raise
+
+
+def _confirm(question: str, without: str) -> None:
+    if not say.confirm(question, without=without):
+        raise KeyboardInterrupt
 
 
 def _kinds(one: dict[str, Any]) -> tuple[str, ...]:
@@ -270,19 +285,19 @@ def _code(code_fd: int | None, line: str) -> str:
 
 
 @click.command()
-@request_argument
+@maybe_request_argument
 @click.option("-m", "--reason", default="", help="Why not; the person who asked sees it.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @json_option
 def deny(subject: str, *, reason: str, yes: bool, as_json: bool) -> None:
-    """Say no to a request."""
+    """Say no to a request. At a terminal the only one needs no ID."""
     client = _client()
+    subject = subject or _the_only_one(client, "deny", yes=yes)
     one = _decision(client, subject)
     if not yes and say.can_ask():
         show(one, _now())
-        if not say.confirm("deny it?", without=f"borrow deny {subject} -y"):
-            say.note("nothing was decided; the request stays open")
-            raise KeyboardInterrupt
+        with _or_undecided():
+            _confirm("deny it?", f"borrow deny {subject} -y")
     body = {"decision": "deny", "request_hash": one.get("request_hash", ""), "reason": reason}
     _done(client.post(_path(one), body), "denied", one, as_json=as_json)
 
@@ -313,6 +328,30 @@ def not_me(subject: str, *, as_json: bool) -> None:
         if home.mode() == "solo"
         else "unfreezing takes another person; your admins were told"
     )
+
+
+def _the_only_one(client: Control, word: str, *, yes: bool) -> str:
+    """The request that somebody means who names none: at a terminal, where it is shown to them.
+
+    A script names what it answers: what waits may be another's question by then.
+    """
+    waiting = decisions(client)
+    if not waiting:
+        raise Misconfigured(
+            "nothing waits for your answer", hint="`borrow` shows what you asked for and hold"
+        )
+    first = say.text_of(waiting[0].get("request"))
+    line = f"borrow {word} {first}" + (" -y" if yes else "")
+    if len(waiting) > 1:
+        raise WrongUse(
+            f"{len(waiting)} requests wait for your answer: which one?",
+            hint=f"{line}, or another of `borrow inbox`",
+        )
+    if yes or not say.can_ask():
+        role = say.text_of(waiting[0].get("role"))
+        raise WrongUse(f"name the request that is meant; one waits, for {role}", hint=line)
+    say.note("one request waits for your answer")
+    return first
 
 
 def _decision(client: Control, subject: str) -> dict[str, Any]:

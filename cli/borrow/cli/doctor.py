@@ -126,6 +126,8 @@ def _files(home: Home) -> Iterator[Finding]:
     from borrow.cli.cloud import parse_cloud, read_toml
     from borrow.cli.home import is_there
 
+    root = os.geteuid() == 0
+    yield from checks.room(home.state.path, os.statvfs(home.state.path), root=root)
     for path in sorted(home.state.path.iterdir()):
         if not any(path.match(pattern) for pattern in _PRIVATE):
             continue

@@ -109,7 +109,7 @@ class Pilot:
             mode=redeemed.mode or flight.mode,
             ends=Deadline.at(redeemed.expires_at, self._clock()),
             agent=str(flight.context.get("agent", "")),
-            lifts=flight.lifts,
+            chosen=flight.chosen,
             token=redeemed.token,
         )
 

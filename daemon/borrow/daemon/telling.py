@@ -3,9 +3,10 @@
 A call that is answered soon is told in one line if it was granted: every grant is noticed, with the
 way to say "that was not me". For one that waits longer a line stands there and counts down in
 place; it is ended when what it says changes, and the outcome follows at once, so that the program's
-next output comes after it. Where no line can be redrawn (a full-screen program, a second question
-in the same terminal) each change is one plain line. `terminal` decides whether the terminal is
-really the caller's, escapes what people and servers wrote, and cuts to its width.
+next output comes after it. What others write meanwhile begins below it. Where no line can be
+redrawn (a full-screen program, a second question in the same terminal) each change is one plain
+line. `terminal` decides whether the terminal is really the caller's, escapes what people and
+servers wrote, and cuts to its width.
 """
 
 from __future__ import annotations

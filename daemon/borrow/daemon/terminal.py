@@ -35,6 +35,10 @@ _TERMINAL = re.compile(r"/dev/(?:pts/\d{1,6}|tty\d{1,3})")
 _USUAL_WIDTH: Final = 80  # of a terminal that does not know its own
 _LEAST_HEAD: Final = 16  # columns left to a line's head, however long the rest is
 _CLEAR: Final = "\x1b[K"  # from the cursor to the end of the line
+# A blank in the last column (no terminal goes past it): the cursor rests there. What others write
+# then (a program's output, an echoed ^C, a shell's prompt) wraps onto a line of its own, and a
+# carriage return still leads back to the head of ours.
+_EDGE: Final = "\x1b[999G "
 _BELL: Final = "\a"
 
 
@@ -85,10 +89,10 @@ def draw(session: Session, line: Live, *, after_live: bool = False) -> Drawn:
             return Drawn.NO
         if not _takes_lines(terminal):
             return Drawn.NOT_HERE
-        # The last column stays free: some terminals wrap as soon as it is filled.
+        # The last column stays free of words: some terminals wrap as soon as it is filled.
         text = fit(line, _width(terminal) - 1)
         start = "\r\n" if after_live else "\r"
-        return Drawn.YES if _write(terminal, start + text + _CLEAR) else Drawn.NO
+        return Drawn.YES if _write(terminal, start + text + _CLEAR + _EDGE) else Drawn.NO
 
 
 def fit(line: Live, room: int) -> str:

@@ -29,17 +29,21 @@ def known_person(policy: Policy, person: str) -> str:
         raise Misconfigured(
             f"{person[:64]!r} is not a person", hint="name a mail address, or local:USER"
         )
-    named = (
+    if not is_named(policy, name):
+        raise Misconfigured(
+            f"the policy names no {name!r}", hint="add them to a group, a rule or [admins] first"
+        )
+    return name
+
+
+def is_named(policy: Policy, name: str) -> bool:
+    """Whether the policy knows `name`, in its canonical spelling."""
+    return (
         name.startswith(LOCAL)
         or name in policy.admins
         or any(name in group for group in policy.groups.values())
         or any(rule.scope.includes(name) or name in rule.approve.pool for rule in policy.rules)
     )
-    if not named:
-        raise Misconfigured(
-            f"the policy names no {name!r}", hint="add them to a group, a rule or [admins] first"
-        )
-    return name
 
 
 def set_state(step: Step, device: Device, state: DeviceState, *, by: str, why: str) -> None:

@@ -106,9 +106,10 @@ def of_person(reader: Reader, person: str) -> tuple[Passkey, ...]:
     return tuple(_from_row(row) for row in rows)
 
 
-def is_active(reader: Reader, credential_id: str) -> bool:
+def person_of(reader: Reader, credential_id: str) -> str | None:
+    """Whose it is; None if it counts no more."""
     row = reader.one(by_id(credential_id))
-    return row is not None and row.state == "active"
+    return str(row.person) if row is not None and row.state == "active" else None
 
 
 def short_id(credential_id: str) -> str:
