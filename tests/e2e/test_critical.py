@@ -101,6 +101,9 @@ def test_what_a_critical_role_takes_is_said_before_anybody_is_asked(
 ) -> None:
     assert "others (device and passkey, number)" in ann.borrow("roles").stdout
     folder = server.home.root / "server"
+    status = server.home.borrow("server", "status").stdout
+    assert f"{BO} has no passkey and no device: no yes of theirs" in status
+    assert f"{ANN} has no passkey: no yes of theirs" in status
     told = server.home.borrow(
         "policy", "explain", ANN, "change", "--file", str(folder / "policy.toml")
     )
