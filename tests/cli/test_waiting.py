@@ -113,3 +113,4 @@ def test_the_last_event_decides_the_kind_of_error() -> None:
     assert isinstance(of("unavailable"), Unavailable)
     assert isinstance(of("refused", state="denied", request="r-1"), Refused)
     assert isinstance(of("refused", state="expired"), Unavailable)
+    assert isinstance(of("refused", state="not_recorded", unavailable=True), Unavailable)

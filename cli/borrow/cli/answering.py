@@ -21,6 +21,7 @@ from borrow.cli.errors import WrongUse
 from borrow.cli.options import json_option, maybe_request_argument, request_argument
 from borrow.protocol.durations import show_duration
 from borrow.protocol.errors import BorrowError, Misconfigured, Refused, Untrusted
+from borrow.protocol.halves import given_by_me, read_halves, sentence, so_far, still_missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,6 +88,9 @@ def inbox(*, watch: bool, browser: bool, as_json: bool) -> int:
             ("request", "role", "for", "asked by", "reason", "left"),
             [_row(one, now) for one in waiting],
         )
+        for one in waiting:
+            if told := so_far(one):
+                say.note(f"{say.text_of(one.get('request'))}: {told}")
         say.note("look and answer: borrow approve ID, borrow deny ID; or borrow inbox --watch")
     return 0
 
@@ -124,6 +128,11 @@ def facts(one: dict[str, Any], now: float) -> Iterator[tuple[str, str]]:
     yield "rule", text(one.get("rule"))
     if denials := int(say.number_of(one.get("earlier_denials"))):
         yield "denied", f"{denials} time{'s' if denials > 1 else ''} before"
+    if one.get("every") is True:
+        yield "a yes is", "both a passkey and this workstation's, of the same person"
+        yield "so far", so_far(one)
+        for half in read_halves(one.get("halves")):
+            yield "so far", sentence(half)
     yield "words", text(one.get("words"))
     yield "number", text(one.get("number"))
     yield "left", say.left(say.number_of(one.get("expires_at")) - now)
@@ -193,6 +202,7 @@ def approve(subject: str, *, yes: bool, code_fd: int | None, as_json: bool) -> N
     one = _decision(client, subject)
     kinds = _kinds(one)
     _refuse_what_only_pages_take(one, kinds)
+    _refuse_second_half(one)
     wants_number = bool(one.get("match")) and one.get("mode") == "self"
     wants_code = "totp" in kinds and "consent" not in kinds and "device" not in kinds
     line = f"borrow approve {say.text_of(one.get('request'), subject)}"
@@ -243,16 +253,25 @@ def _refuse_what_only_pages_take(one: dict[str, Any], kinds: tuple[str, ...]) ->
     somebody_elses = bool(one.get("mine")) and not own  # which is told as such
     if not kinds or somebody_elses or any(kind in kinds for kind in here):
         return
+    raise Refused(
+        "this yes takes a passkey, on your phone or in a browser", hint=_page(one), state="factor"
+    )
+
+
+def _refuse_second_half(one: dict[str, Any]) -> None:
+    """What this command can give is there already."""
+    if "device" in given_by_me(one):
+        raise Refused(so_far(one), hint=_page(one), state="half_given")
+
+
+def _page(one: dict[str, Any]) -> str:
     from borrow.cli.home import open_home
     from borrow.cli.pages import pages_of
 
     try:
-        hint = f"open {pages_of(open_home())}/r/{one.get('request')}"
+        return f"open {pages_of(open_home())}/r/{one.get('request')}"
     except BorrowError:
-        hint = "open the approver's pages: `borrow inbox --browser`"
-    raise Refused(
-        "this yes takes a passkey, on your phone or in a browser", hint=hint, state="factor"
-    )
+        return "open the approver's pages: `borrow inbox --browser`"
 
 
 def _code(code_fd: int | None, line: str) -> str:
@@ -369,8 +388,12 @@ def _path(one: dict[str, Any]) -> str:
 def _done(answer: dict[str, Any], word: str, one: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         say.document(answer)
-    else:
-        say.line(f"{word}: {say.text_of(one.get('role'))} ({say.text_of(one.get('request'))})")
+        return
+    named = f"{say.text_of(one.get('role'))} ({say.text_of(one.get('request'))})"
+    lacks = still_missing(answer)
+    say.line(f"half a yes: {named}" if lacks else f"{word}: {named}")
+    if lacks:
+        say.note(f"{lacks}: {_page(one)}")
 
 
 def _now() -> float:

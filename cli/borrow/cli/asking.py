@@ -214,6 +214,8 @@ def error_of_event(event: dict[str, Any]) -> BorrowError:
         case "unavailable":
             message = message or "the approver cannot be reached"
             return Unavailable(message, hint=hint, state=state)
+        case _ if inner.get("unavailable") is True:
+            return Unavailable(message or "not now", hint=hint or "ask again", state=state)
         case _ if state in ("expired", "expired_token", "lapsed"):
             message = message or "nobody answered in time"
             return Unavailable(message, hint=hint or "ask again", state=state)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -45,6 +45,7 @@ region = "us-east-1"
 """
 
 
+OPEN_FILES: Final = 24_576  # each held call is one (approver: `max_waits`), and room beside them
 NO_PASSKEYS = " (no passkeys there: browsers want https and a name, or localhost; set public_url)"
 
 
@@ -115,9 +116,10 @@ def serve(*, host: str | None, port: int | None) -> None:
     from borrow.cli import logs
     from borrow.cli.server import open_server, read_settings
     from borrow.cli.server import serve as run
-    from borrow.daemon.hardening import protect_process
+    from borrow.daemon.hardening import protect_process, raise_open_files
 
     protect_process()
+    raise_open_files(OPEN_FILES)
     home = open_server()
     settings = read_settings(home.settings)
     settings = replace(

@@ -28,7 +28,7 @@ from borrow.daemon.groups import Group
 from borrow.daemon.telling import QUIET, waiting_line
 from borrow.daemon.tower import Caller
 from borrow.daemon.unixhttp import Answer, Call, Stream
-from borrow.protocol.errors import BorrowError, Misconfigured, Refused
+from borrow.protocol.errors import BorrowError, Misconfigured, Refused, Unavailable
 from borrow.protocol.strict import Members
 from borrow.protocol.text import shown
 
@@ -130,7 +130,7 @@ def _event(parts: Parts, flight: Flight) -> dict[str, Any]:
             return _granted(parts, flight.grant)
         case FlightState.GRANTED | FlightState.REFUSED:
             error = flight.error or Refused("the request was withdrawn", state="cancelled")
-            return {
+            told = {
                 "event": "refused",
                 "kind": error.code,  # not every end is somebody's no
                 "role": flight.facts.name,
@@ -139,6 +139,8 @@ def _event(parts: Parts, flight: Flight) -> dict[str, Any]:
                 "hint": error.hint,
                 "request": flight.request,
             }
+            # Nobody said no: a full disk, say. Scripts tell the two apart by the exit code.
+            return told | ({"unavailable": True} if isinstance(error, Unavailable) else {})
         case FlightState.NEEDS:
             told = ask_of(flight, parts)
             return {"event": "needs", "fields": flight.needs, **_steady(told)}

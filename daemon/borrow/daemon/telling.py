@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from borrow.daemon.flights import Flight, FlightState
 from borrow.daemon.terminal import Drawn, Live
 from borrow.protocol.durations import show_duration
+from borrow.protocol.halves import read_halves, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -127,6 +128,8 @@ _HERE: Final = frozenset({"consent", "totp"})
 
 
 def _seen(flight: Flight) -> list[str]:
+    if halves := read_halves(flight.seen.get("halves")):
+        return [sentence(each) for each in halves[:1]]
     looking, seen = flight.seen.get("looking"), flight.seen.get("seen")
     if isinstance(looking, list) and looking:
         return [f"{looking[0]} is looking"]

@@ -245,6 +245,7 @@ class AskPeers:
     match: bool
     pool: tuple[str, ...]  # people who may answer; the requester is never among them
     k: int = 1
+    every: bool = False  # a yes takes each of `factors` from the same person, not one of them
 
 
 @dataclass(frozen=True, slots=True)
