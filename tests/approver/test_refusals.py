@@ -243,7 +243,7 @@ async def test_anything_beside_the_request_is_refused(ann: Client, extra: str) -
 
 
 async def test_a_body_in_disguise_is_refused(ann: Client) -> None:
-    """A small body that becomes a large one is not opened to measure it."""
+    """A small body that becomes a large one is not even unpacked."""
     body = gzip.compress(b"a" * (8 << 20))
     headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
     answer = await ann.send("POST", "/register", data=body, headers=headers)

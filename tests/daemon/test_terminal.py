@@ -27,7 +27,7 @@ SESSION += "print('ready', flush=True); os.read(int(__import__('sys').argv[1]), 
 
 
 @contextmanager
-def terminal_session() -> Iterator[tuple[int, Session]]:
+def terminal_session(**environ: str) -> Iterator[tuple[int, Session]]:
     """The reading end of a terminal, and the living session it controls."""
     need(lacking(SYSTEM_PYTHON), "apt-get install python3")
     controller, terminal = pty.openpty()
@@ -37,6 +37,7 @@ def terminal_session() -> Iterator[tuple[int, Session]]:
         stdin=terminal,
         stdout=subprocess.PIPE,
         pass_fds=[hold],
+        env=os.environ | {"TERM": "xterm"} | environ,
     ) as child:
         try:
             assert child.stdout is not None
@@ -179,6 +180,13 @@ def test_a_full_screen_program_is_never_drawn_on() -> None:
         assert b"\x1b" not in heard(controller)
         cooked(controller, on=True)
         assert draw(session, LINE) is Drawn.YES
+
+
+def test_a_terminal_that_can_nothing_gets_plain_lines() -> None:
+    with terminal_session(TERM="dumb") as (controller, session):
+        assert draw(session, LINE) is Drawn.NOT_HERE
+        assert say(session, "one plain line")
+        assert heard(controller) == b"\rone plain line\r\r\n"
 
 
 def test_no_live_line_where_no_line_may_go() -> None:

@@ -73,6 +73,7 @@ def assemble(
         push_proxy=reach.proxy,
         channels=reach.ways,
         deciders=lambda: watched.current().deciders(),
+        critical=lambda: watched.current().critical_deciders(),
         public_url=public_url,
         trusted_proxies=trusted_proxies,
         admins=lambda: watched.current().admins,

@@ -173,7 +173,9 @@ def _aws(status: dict[str, Any], config: dict[str, object]) -> Iterator[Finding]
     files = awsconfig.user_files(os.environ, home)
     profiles = credfiles.read_profiles(files)
     if profiles.broken:
-        yield Finding("warning", "aws_config", profiles.broken, "most SDKs stop at that file")
+        yield Finding(
+            "warning", "aws_config", profiles.broken, "boto3, the AWS CLI and most SDKs stop there"
+        )
     default = frozenset(profiles.by_name.get("default", {}))
     facts = Facts(
         os.environ,

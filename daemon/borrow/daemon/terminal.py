@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
+from borrow.daemon import procfs
 from borrow.daemon.caller import Session, controlling_tty
 from borrow.protocol.text import shown
 
@@ -46,7 +47,7 @@ class Drawn(Enum):
     """What became of a line that should be redrawn in place."""
 
     YES = "yes"
-    NOT_HERE = "not here"  # a full-screen program has the terminal: plain lines, and few of them
+    NOT_HERE = "not here"  # a full-screen program has it, or it cannot: plain lines, and few
     NO = "no"  # no terminal of the caller's
 
 
@@ -74,7 +75,7 @@ def say(session: Session, line: str, *, after_live: bool = False, bell: bool = F
         if terminal is None:
             return False
         start = "\r\n" if after_live else "\r"
-        clear = _CLEAR if _takes_lines(terminal) else ""
+        clear = _CLEAR if _is_drawn_on(terminal, session) else ""
         text = start + shown(line, MAX_LINE) + clear + "\r\n"
         return _write(terminal, text + (_BELL if bell else ""))
 
@@ -87,7 +88,7 @@ def draw(session: Session, line: Live, *, after_live: bool = False) -> Drawn:
     with _opened(session) as terminal:
         if terminal is None:
             return Drawn.NO
-        if not _takes_lines(terminal):
+        if not _is_drawn_on(terminal, session):
             return Drawn.NOT_HERE
         # The last column stays free of words: some terminals wrap as soon as it is filled.
         text = fit(line, _width(terminal) - 1)
@@ -163,6 +164,15 @@ def _write(terminal: int, text: str) -> bool:
         return os.write(terminal, data) == len(data)
     except OSError:
         return False
+
+
+def _is_drawn_on(terminal: int, session: Session) -> bool:
+    """Whether a line can be redrawn there: not below `TERM=dumb`, as an editor's shell window has.
+
+    That is the word of the process that leads the session; where it may not be read, it can.
+    """
+    told = procfs.read(f"{procfs.PROC}/{session.sid}/environ")
+    return b"TERM=dumb" not in told.split(b"\0") and _takes_lines(terminal)
 
 
 def _takes_lines(terminal: int) -> bool:
