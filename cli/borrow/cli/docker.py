@@ -192,7 +192,9 @@ async def _serve(folder: Path, services: list[str], port: int, command: tuple[st
             held.push_async_callback(pipe.close)
             await pipe.start()
         loop.add_signal_handler(signal.SIGINT, lambda: None)  # it goes to the child as well
-        early: list[int] = []  # what comes before there is a child would end us and leave it
+        early: list[
+            signal.Signals
+        ] = []  # what comes before there is a child would end us and leave it
         for number in (signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, early.append, number)
         child = await asyncio.create_subprocess_exec(*command, env=os.environ | added)

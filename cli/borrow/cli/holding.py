@@ -51,7 +51,9 @@ def give_back(what: str, *, all_of_them: bool, as_json: bool) -> None:
             raise
         if len(asked) > 1:
             often = f"{what} is asked for {len(asked)} times and not held"
-            raise WrongUse(often, hint=f"borrow return {asked[0]}, or another of `borrow`") from exc
+            raise WrongUse(
+                often, hint=f"`borrow return {asked[0]}`, or another of `borrow`"
+            ) from exc
         _withdraw(client, asked[0], as_json=as_json)
         return
     if as_json:
@@ -101,7 +103,7 @@ def _which(client: Control, what: str) -> dict[str, str]:
         )
     if not held:
         if asked := _asked(client):
-            raise WrongUse("nothing is held", hint=f"borrow return {asked[0]} drops the question")
+            raise WrongUse("nothing is held", hint=f"`borrow return {asked[0]}` drops the question")
         raise Misconfigured(
             "nothing is held", hint="`borrow` shows what you hold", state="not_held"
         )
