@@ -345,7 +345,7 @@ def _the_only_one(client: Control, word: str, *, yes: bool) -> str:
     if len(waiting) > 1:
         raise WrongUse(
             f"{len(waiting)} requests wait for your answer: which one?",
-            hint=f"{line}, or another of `borrow inbox`",
+            hint=f"`{line}`, or another of `borrow inbox`",
         )
     if yes or not say.can_ask():
         role = say.text_of(waiting[0].get("role"))
