@@ -13,7 +13,11 @@ from borrow.cli.checks import Finding
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from borrow.tray.looks import Looks
+
 WITHIN: Final = 2.0  # seconds for each answer of the bus
+INSTALL_MONITORS: Final = "apt install libxinerama1, or your system's package of it"
+_USUAL_DPI: Final = 96.0  # what a screen without a say is taken for
 INSTALL_WINDOWS: Final = "apt install python3-tk, or your system's package of it"
 _NAMES: Final = (
     ("notify", "org.freedesktop.Notifications", "notifications"),
@@ -38,7 +42,12 @@ def presence(variables: Mapping[str, str]) -> Iterator[Finding]:
         told = f"{found}: questions are shown in terminals and by `borrow`"
         yield Finding("ok", "desktop", told)
         return
-    yield from judge(found, windows=_has_tkinter())
+    windows = _has_tkinter()
+    yield from judge(found, windows=windows)
+    if windows and _is_here(variables):
+        from borrow.tray.looks import Asked
+
+        yield from screen(Asked(variables).looks())
 
 
 def judge(seen: Seen, *, windows: bool) -> Iterator[Finding]:
@@ -62,6 +71,21 @@ def judge(seen: Seen, *, windows: bool) -> Iterator[Finding]:
         yield Finding("ok", "screen", told)
 
 
+def screen(looks: Looks) -> Iterator[Finding]:
+    """Where windows come up, and how large their text is, where that is not the usual."""
+    if not looks.monitors:
+        told = "the monitors cannot be told apart: a window stands where the window manager puts it"
+        yield Finding("ok", "monitors", told, INSTALL_MONITORS)
+    elif len(looks.monitors) > 1:
+        sizes = ", ".join(each.size for each in looks.monitors)
+        told = f"{len(looks.monitors)} monitors ({sizes}): a window comes up on the pointer's"
+        yield Finding("ok", "monitors", told)
+    scale = looks.scale(_USUAL_DPI)
+    if scale != 1.0:
+        told = f"text is drawn {scale:.3g} times as large: what does not fit scrolls, buttons stay"
+        yield Finding("ok", "text", told, "BORROW_TEXT_SCALE=1 decides over the desktop")
+
+
 def icon(pid: int, why_not: str) -> Finding:
     """Whether our own icon is shown; `why_not` it is not started by itself."""
     if pid:
@@ -75,6 +99,13 @@ def _cure(why_not: str) -> str:
     from borrow.cli.traying import INSTALL
 
     return INSTALL if why_not.startswith("not installed") else ""
+
+
+def _is_here(variables: Mapping[str, str]) -> bool:
+    """Whether the display is this machine's: another one's may let us wait."""
+    from borrow.tray.screens import is_local
+
+    return is_local(variables.get("DISPLAY", "")) and not variables.get("SSH_CONNECTION")
 
 
 def _has_tkinter() -> bool:
