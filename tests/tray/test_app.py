@@ -15,6 +15,7 @@ from borrow.tray.app import App
 from borrow.tray.picture import Look
 from borrow.tray.tasks import spawner
 from borrow.tray.windows import Windows
+from borrow_fakes.center import FakeCenter
 from borrow_fakes.tray_states import decision, grant, told
 
 if TYPE_CHECKING:
@@ -74,13 +75,13 @@ class Running:
 
 
 @contextlib.asynccontextmanager
-async def running() -> AsyncIterator[Running]:
+async def running(center: FakeCenter | None = None) -> AsyncIterator[Running]:
     daemon, shown = FakeDaemon(), []
 
     def show(seen: Any, entries: tuple[menus.Entry, ...]) -> None:
         shown.append((seen, entries))
 
-    app = App(daemon, Windows(["false"]), show, lambda: None)
+    app = App(daemon, Windows(["false"]), show, lambda: None, center=center)
     async with asyncio.TaskGroup() as tasks:
         made = Running(app, daemon, shown)
         task = tasks.create_task(app.run(None, spawner(tasks)))
@@ -156,3 +157,17 @@ async def test_a_pause_is_on_the_icon_and_can_be_ended() -> None:
         await here.until(lambda: here.shown[-1][0].paused)
         here.app.act(menus.Pause(on=False))
         await here.until(lambda: not here.shown[-1][0].paused)
+
+
+async def test_without_a_session_bus_the_systems_own_notifications_ask_and_say_no() -> None:
+    center = FakeCenter()
+    async with running(center) as here:
+        asked = decision()
+        here.daemon.lines.put(told(decisions=[asked]))
+        await here.until(lambda: center.shown)
+        (name,) = center.shown
+        center.press(name, "deny")
+        await here.until(lambda: here.daemon.posted)
+        ((path, body),) = here.daemon.posted
+    assert path == f"/v1/decisions/{asked['request']}"
+    assert body == {"decision": "deny"}

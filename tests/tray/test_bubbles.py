@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from borrow.tray.bubbles import LINE, LINES, Bubbles, body_of
-from borrow.tray.quiet import DENY, REVIEW, Bubble
+from borrow.tray.bubbles import Bubbles, body_of
+from borrow.tray.quiet import DENY, LINE, LINES, REVIEW, Bubble
 from borrow.tray.session_bus import SessionBus
 from borrow_fakes.notifyd import Peer, session_bus
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from dbus_fast import Variant
 
 from borrow.protocol.errors import Unavailable
-from borrow.tray.quiet import DENY, REVIEW
+from borrow.tray.quiet import LABELS, LINES, ONE_PLACE, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,10 +28,6 @@ logger = logging.getLogger(__name__)
 
 NAME: Final = "org.freedesktop.Notifications"
 PATH: Final = "/org/freedesktop/Notifications"
-LINES: Final = 3  # of the body; some desktops cut at four
-LINE: Final = 120  # characters
-PASSING: Final = "passing"  # the one place of all that pass
-LABELS: Final = {REVIEW: "Review…", DENY: "Deny"}
 _LOW, _NORMAL, _CRITICAL = 0, 1, 2
 _FOR_EVER, _BY_DESKTOP = 0, -1
 
@@ -66,9 +62,9 @@ class Bubbles:
         # No `default` among them: some desktops draw it as a third button.
         actions = [word for each in bubble.buttons for word in (each, LABELS[each])]
         within = _FOR_EVER if bubble.urgent else _BY_DESKTOP
-        key = PASSING if bubble.passing else bubble.key  # what passes makes way for the next
+        key = ONE_PLACE if bubble.passing else bubble.key  # what passes makes way for the next
         number = self._numbers.get(key, 0)
-        title, body = _plain(bubble.title), body_of(bubble.lines)
+        title, body = plain(bubble.title), body_of(bubble.lines)
         words = ("Borrow", number, "", title, body, actions, _hints(bubble), within)
         try:
             told = await self._bus.call(NAME, PATH, NAME, "Notify", "susssasa{sv}i", *words)
@@ -123,10 +119,5 @@ def _hints(bubble: Bubble) -> dict[str, Variant]:
 
 def body_of(lines: tuple[str, ...]) -> str:
     """Markup that shows exactly `lines`, at most three."""
-    kept = [_plain(line) for line in lines[:LINES]]
+    kept = [plain(line) for line in lines[:LINES]]
     return "\n".join(html.escape(line, quote=False) for line in kept)
-
-
-def _plain(line: str) -> str:
-    one = " ".join(line.split())
-    return one if len(one) <= LINE else one[: LINE - 1] + "…"
