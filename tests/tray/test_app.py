@@ -4,59 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import queue
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from borrow.protocol.errors import BorrowError, Unavailable
+from borrow.protocol.errors import Unavailable
 from borrow.tray import menu as menus
 from borrow.tray.app import App
 from borrow.tray.picture import Look
 from borrow.tray.tasks import spawner
 from borrow.tray.windows import Windows
 from borrow_fakes.center import FakeCenter
+from borrow_fakes.telling_daemon import TellingDaemon
 from borrow_fakes.tray_states import decision, grant, told
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-
-
-@dataclass
-class FakeDaemon:
-    """Tells what a test puts in `lines`; None ends the stream as a stopped daemon does."""
-
-    lines: queue.Queue[dict[str, Any] | None] = field(default_factory=queue.Queue)
-    posted: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
-    refuses: BorrowError | None = None
-
-    def get(self, path: str) -> dict[str, Any]:
-        return {"roles": [{"name": "dev"}, {"name": "prod"}, {"odd": 1}]}
-
-    def post(self, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        self.posted.append((path, dict(body or {})))
-        if self.refuses is not None:
-            raise self.refuses
-        return {}
-
-    def stream(self, path: str, body: Mapping[str, Any]) -> FakeDaemon:
-        raise NotImplementedError
-
-    def follow(self, path: str) -> FakeDaemon:
-        return self
-
-    def events(self, tick: float) -> Iterator[dict[str, Any] | None]:
-        while (line := self.lines.get()) is not None:
-            yield line
-
-    def close(self) -> None:
-        self.lines.put(None)
+    from collections.abc import AsyncIterator, Callable
 
 
 @dataclass
 class Running:
     app: App
-    daemon: FakeDaemon
+    daemon: TellingDaemon
     shown: list[tuple[Any, tuple[menus.Entry, ...]]]
 
     async def until(self, what: Callable[[], object]) -> None:
@@ -76,7 +45,7 @@ class Running:
 
 @contextlib.asynccontextmanager
 async def running(center: FakeCenter | None = None) -> AsyncIterator[Running]:
-    daemon, shown = FakeDaemon(), []
+    daemon, shown = TellingDaemon(), []
 
     def show(seen: Any, entries: tuple[menus.Entry, ...]) -> None:
         shown.append((seen, entries))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from borrow.cli.desktop import presence, screen
+from borrow.tray.idling import idle
 from borrow.tray.looks import Looks
 from borrow.tray.screens import FRAME, Monitor, look, monitor_at, place
 from borrow_fakes.desk import Desk
@@ -89,6 +91,13 @@ def test_doctor_says_where_windows_come_up_and_how_large(desk: Desk) -> None:
     assert said["monitors"] == "2 monitors (800x600, 1280x700): a window comes up on the pointer's"
     assert said["text"].startswith("text is drawn 2 times as large")
     assert look(":nonsense").monitors == ()
+
+
+def test_the_display_says_that_somebody_just_moved_the_mouse(desk: Desk) -> None:
+    desk.tool("xdotool", "mousemove", "11", "12")
+    seconds = asyncio.run(idle(None, {"DISPLAY": desk.env["DISPLAY"]}))
+    assert seconds is not None
+    assert 0 <= seconds < 60
 
 
 def test_doctor_is_silent_about_one_monitor_and_plain_text_and_says_what_it_cannot_tell() -> None:

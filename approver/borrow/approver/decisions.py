@@ -24,6 +24,8 @@ from borrow.protocol.request import MAX_JUSTIFICATION, MAX_SECONDS
 from borrow.protocol.strict import Members, b64url, from_b64url
 
 if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
     from borrow.minter.port import RequestView
     from borrow.protocol.decision import Evidence
 
@@ -56,8 +58,14 @@ async def show(request: web.Request) -> web.Response:
         answer["last"] = None if before is None else last_summary(before)
     if caller.person in view.deciders and caller.client_id != view.client_id:
         async with desk.store.writing() as db:
-            await tickets.saw(db, view.request_id, caller.person, now=desk.clock())
+            await note_seen(db, desk, view, caller.person)
     return web.json_response(answer)
+
+
+async def note_seen(db: AsyncConnection, desk: Desk, view: RequestView, person: str) -> None:
+    """One who may answer `view` has it open. The first time it holds the calls to the others."""
+    if await tickets.saw(db, view.request_id, person, now=desk.clock()):
+        await desk.calls.looked(db, view)
 
 
 async def decide(request: web.Request) -> web.Response:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from borrow.approver.notices import Notices
     from borrow.approver.paces import Paces
     from borrow.approver.ports import MinterPort
+    from borrow.approver.presence import Presences
     from borrow.approver.settings import ApproverSettings
     from borrow.approver.store import Store
     from borrow.approver.waiting import Waiting
@@ -40,6 +41,7 @@ class Desk:
     calls: Calls
     outbound: Outbound
     contacts: Contacts
+    presences: Presences
     vapid: ECKey | None = field(default=None, repr=False)  # signs pushes; without it there are none
 
     def is_admin(self, person: str) -> bool:

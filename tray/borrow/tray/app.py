@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from borrow.protocol.errors import BorrowError, Refused, Unavailable
 from borrow.tray import menu as menus
-from borrow.tray import quiet
+from borrow.tray import presence, quiet
+from borrow.tray.idling import idle
 from borrow.tray.native import NativeBubbles
 from borrow.tray.picture import picture
 from borrow.tray.snapshot import Snapshot, read
@@ -68,6 +69,8 @@ class App:
     roles: tuple[str, ...] = ()
     _paused_until: float = 0.0
     center: Center | None = None
+    tells_presence: bool = True
+    _heard: presence.Heard = field(default_factory=presence.Heard)
     _bubbles: Notifier | None = None
     _bus: SessionBus | None = None
     _spawn: Spawn | None = None
@@ -160,7 +163,9 @@ class App:
         if self._paused_until > now:
             ends.append(self._paused_until)
         waits = bool(self.known.waiting) or any(ask.needs for ask in self.known.asks)
-        turn = min(((end - now) % MINUTE + 0.2 for end in ends), default=WAKE_EVERY)
+        beats = self._bus is not None and self.tells_presence and self.known.connected
+        longest = presence.EVERY if beats else WAKE_EVERY
+        turn = min(((end - now) % MINUTE + 0.2 for end in ends), default=longest)
         return min(turn, LOCK_EVERY) if waits else turn
 
     @property
@@ -176,6 +181,7 @@ class App:
             self.show(seen, entries)
         if self._bubbles is not None:
             await self._notify(self._bubbles, now)
+        await self._beat()
 
     async def _notify(self, bubbles: Notifier, now: float) -> None:
         may_need = bool(self.known.waiting or self.known.asks or self.known.grants)
@@ -187,6 +193,25 @@ class App:
         for bubble in plan.show:
             if not await bubbles.show(bubble):  # nothing shows any here; it may come yet
                 self.memory = quiet.unshown(self.memory, bubble.key)
+
+    async def _beat(self) -> None:
+        """Say once a minute, and when it changes, whether the person is here."""
+        if self._bus is None or not self.tells_presence or not self.known.enrolled:
+            return
+        if not self.known.connected:
+            self._heard = presence.Heard()  # a new daemon knows nothing
+            return
+        locked = not self.paused and await self._is_locked()
+        quiet_for = None if self.paused or locked else await idle(self._bus)
+        state = presence.judge(paused=self.paused, locked=locked, idle=quiet_for)
+        now = time.monotonic()
+        if self._heard.due(state, now):
+            self._heard = presence.Heard(state, now)
+            self._do(self._tell_presence(state))
+
+    async def _tell_presence(self, state: presence.State) -> None:
+        with contextlib.suppress(BorrowError):  # an older daemon knows no such call
+            await self._post("/v1/presence", {"state": state})
 
     def _on_signal(self, message: Message) -> None:
         if message.member == UNLOCKED and str(message.interface).endswith(".ScreenSaver"):

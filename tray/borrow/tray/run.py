@@ -30,6 +30,7 @@ INSTALL = "pip install 'borrow[tray]'"
 def run(daemon: Daemon, *, prompt: Sequence[str], start_daemon: Callable[[], object]) -> None:
     """Until the person quits or the desktop session ends. `prompt` is `borrow prompt`'s command."""
     pystray = load_pystray()
+    from borrow.tray import presence
     from borrow.tray.app import App
     from borrow.tray.drawing import draw
     from borrow.tray.native import center_here
@@ -46,7 +47,14 @@ def run(daemon: Daemon, *, prompt: Sequence[str], start_daemon: Callable[[], obj
 
         on_main(change)
 
-    app = App(daemon, windows, show, start_daemon, center=center_here(sys.platform))
+    app = App(
+        daemon,
+        windows,
+        show,
+        start_daemon,
+        center=center_here(sys.platform),
+        tells_presence=not presence.is_off(os.environ),
+    )
     first = picture(Snapshot(), 0.0)
     kind = backend(pystray)
     icon = kind("borrow", draw(first), first.title, pystray.Menu(), sni_beside=app.run)
