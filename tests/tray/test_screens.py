@@ -90,7 +90,10 @@ def test_doctor_says_where_windows_come_up_and_how_large(desk: Desk) -> None:
     said = {each.what: each.told for each in presence(variables)}
     assert said["monitors"] == "2 monitors (800x600, 1280x700): a window comes up on the pointer's"
     assert said["text"].startswith("text is drawn 2 times as large")
-    assert look(":nonsense").monitors == ()
+    assert look(":nonsense").closed
+    gone = {each.what: each.level for each in presence(variables | {"DISPLAY": ":64999"})}
+    assert "monitors" not in gone
+    assert gone["display"] == "warning"
 
 
 def test_the_display_says_that_somebody_just_moved_the_mouse(desk: Desk) -> None:

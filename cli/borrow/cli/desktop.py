@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from borrow.cli.checks import Finding
+from borrow.protocol.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -46,8 +47,16 @@ def presence(variables: Mapping[str, str]) -> Iterator[Finding]:
     yield from judge(found, windows=windows)
     if windows and _is_here(variables):
         from borrow.tray.looks import Asked
+        from borrow.tray.screens import look
 
-        yield from screen(Asked(variables).looks())
+        display = variables["DISPLAY"]
+        if look(display).closed:
+            told = f"the display {shown(display, 40)} lets no window in: questions go to terminals"
+            yield Finding(
+                "warning", "display", told, "run `borrow` as the user whose desktop it is"
+            )
+        else:
+            yield from screen(Asked(variables).looks())
 
 
 def judge(seen: Seen, *, windows: bool) -> Iterator[Finding]:

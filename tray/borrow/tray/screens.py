@@ -52,11 +52,12 @@ class Monitor:
 class Seen:
     """What a display says of itself. `dpi` is the text of `Xft.dpi`.
 
-    Without `monitors` it cannot be told how many there are.
+    Without `monitors` it cannot be told how many there are; `closed`: it lets us in not at all.
     """
 
     monitors: tuple[Monitor, ...] = ()
     dpi: str = ""
+    closed: bool = False
 
 
 def monitor_at(monitors: Sequence[Monitor], x: int, y: int) -> Monitor:
@@ -99,7 +100,7 @@ def look(display: str) -> Seen:
     x11.XCloseDisplay.argtypes = (ctypes.c_void_p,)
     opened = x11.XOpenDisplay(display.encode("utf-8", "surrogateescape"))
     if not opened:
-        return Seen()
+        return Seen(closed=True)
     try:
         return Seen(_monitors(x11, opened), _dpi(x11, opened))
     finally:

@@ -45,6 +45,8 @@ def open_root() -> Tk:
     except TclError as exc:
         raise NotHere("the display cannot be opened") from exc
     root.withdraw()  # until it is whole
+    if root.tk.call("tk", "windowingsystem") == "x11":
+        root.wm_attributes("-type", "dialog")  # it floats where windows are tiled (sway, i3)
     return root
 
 
