@@ -24,6 +24,10 @@ _NAMES: Final = (
     ("notify", "org.freedesktop.Notifications", "notifications"),
     ("tray", "org.kde.StatusNotifierWatcher", "a tray for icons"),
 )
+_INSTEAD: Final = {
+    "notify": "start a service for them (mako, dunst, …), or `borrow inbox --watch`",
+    "tray": "GNOME: its AppIndicator extension; i3bar, trayer: snixembed; or `borrow inbox --watch`",
+}
 # As in borrow.tray.app, which the command line does not import for a look.
 _SAVERS: Final = tuple(
     f"org.{desktop}.ScreenSaver" for desktop in ("freedesktop", "gnome", "xfce", "mate", "cinnamon")
@@ -64,12 +68,8 @@ def judge(seen: Seen, *, windows: bool) -> Iterator[Finding]:
         if name in seen.names:
             yield Finding("ok", what, f"this desktop has {words}")
         else:
-            yield Finding(
-                "ok",
-                what,
-                f"this desktop session has no service for {words} ({name})",
-                "start one, or watch terminals and `borrow`",
-            )
+            told = f"this desktop session lacks {words} ({name})"
+            yield Finding("ok", what, told, _INSTEAD[what])
     if windows:
         yield Finding("ok", "window", "windows can be opened to ask and answer")
     else:
