@@ -114,6 +114,16 @@ async def test_a60_a_passkeys_answer_that_lies_is_refused_with_its_reason(
     bea.token = token
 
 
+async def test_a_signed_answer_that_no_record_could_hold_is_refused(
+    ann: Client, bea: Visitor
+) -> None:
+    """Its owner's own software may sign any amount; what M then signs has to fit into a token."""
+    request = await asked(ann)
+    page = await bea.approve(request, extension=b"x" * 9_500)
+    assert (page.status, page.state) == (400, "passkey_malformed")
+    assert (await bea.approve(request)).status == 200
+
+
 async def test_a56_a_yes_over_changed_bytes_is_refused(ann: Client, bea: Visitor) -> None:
     request = await asked(ann, seconds=1800)
     told = (await bea.statement(request, seconds=900)).json

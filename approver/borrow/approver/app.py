@@ -33,6 +33,7 @@ from borrow.approver.channels.outbound import Outbound
 from borrow.approver.contacts import Contacts
 from borrow.approver.desk import DESK, Desk
 from borrow.approver.devices import Devices
+from borrow.approver.logchecks import LogChecks
 from borrow.approver.notices import Notices
 from borrow.approver.paces import Paces
 from borrow.approver.pages import routes as pages
@@ -93,6 +94,7 @@ def build_app(
         calls=calls,
         contacts=Contacts(clock),
         presences=presences,
+        log_checks=LogChecks(minter),
         outbound=Outbound(settings.push_allow_hosts, resolver=resolver),
         vapid=vapid,
     )

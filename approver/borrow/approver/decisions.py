@@ -7,7 +7,7 @@ checked here against what is pending, and judged by the minter, which alone coun
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
@@ -92,7 +92,10 @@ async def decide(request: web.Request) -> web.Response:
         evidence=read_evidence(evidence) if evidence else None,
         reason=reason,
     )
-    answer = {"request": subject, "state": after.state.value, "decision": choice}
+    answer: dict[str, Any] = {"request": subject, "state": after.state.value, "decision": choice}
+    mine = [each for each in after.halves if each.approver == caller.person]
+    if choice == "approve" and mine:
+        answer["missing"] = list(mine[0].missing)
     return web.json_response(answer | ({"record": record} if record else {}))
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from borrow.approver.channels.outbound import Outbound
     from borrow.approver.contacts import Contacts
     from borrow.approver.devices import Devices
+    from borrow.approver.logchecks import LogChecks
     from borrow.approver.notices import Notices
     from borrow.approver.paces import Paces
     from borrow.approver.ports import MinterPort
@@ -42,6 +43,7 @@ class Desk:
     outbound: Outbound
     contacts: Contacts
     presences: Presences
+    log_checks: LogChecks
     vapid: ECKey | None = field(default=None, repr=False)  # signs pushes; without it there are none
 
     def is_admin(self, person: str) -> bool:

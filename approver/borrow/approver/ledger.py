@@ -19,7 +19,7 @@ async def head(request: web.Request) -> web.Response:
     """`GET /log/sth`"""
     desk = request.app[DESK]
     await bearer(request, "audit")
-    found = await desk.minter.check_log()
+    found = await desk.log_checks.check()
     return web.json_response({"tree_size": found.size, "root_hash": found.root})
 
 
@@ -41,6 +41,6 @@ async def check(request: web.Request) -> web.Response:
     """`GET /log/check`"""
     desk = request.app[DESK]
     await bearer(request, "audit")
-    found = await desk.minter.check_log()
+    found = await desk.log_checks.check()
     answer = {"size": found.size, "root": found.root, "bad_seq": found.bad_seq, "why": found.why}
     return web.json_response(answer)

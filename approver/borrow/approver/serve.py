@@ -21,10 +21,13 @@ from borrow.protocol.errors import Misconfigured
 if TYPE_CHECKING:
     import asyncio
     import ssl as tls
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
     from pathlib import Path
 
     from typing_extensions import override
+
+    Handle = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+    Admit = Callable[[asyncio.BaseTransport], bool]
 else:
 
     def override(method):  # `typing` has its own from Python 3.12
@@ -39,12 +42,16 @@ SHUTDOWN: Final = 5.0  # seconds for calls under way; long polls have ended befo
 
 
 class _QuietHandler(web.RequestHandler):
-    __slots__ = ("head_within",)
+    __slots__ = ("admit", "head_within")
+    admit: Admit | None
     head_within: float
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        if self.admit is not None and not self.admit(transport):
+            self.force_close()
+            return
         self._loop.call_later(self.head_within, self._cut_if_silent)
 
     def _cut_if_silent(self) -> None:
@@ -74,25 +81,39 @@ class _QuietHandler(web.RequestHandler):
 
 
 class _QuietServer(web.Server):
-    def __init__(self, plain: web.Server, head_within: float) -> None:
-        super().__init__(plain.request_handler, request_factory=plain.request_factory)
-        self._head_within = head_within
+    def __init__(self, plain: web.Server, head_within: float, admit: Admit | None) -> None:
+        handle = _last_door(plain.request_handler)
+        super().__init__(handle, request_factory=plain.request_factory)
+        self._head_within, self._admit = head_within, admit
         self._kwargs = plain._kwargs  # noqa: SLF001  aiohttp has no other way to choose the handler
 
     @override
     def __call__(self) -> web.RequestHandler:
         handler = _QuietHandler(self, loop=self._loop, **self._kwargs)
-        handler.head_within = self._head_within
+        handler.head_within, handler.admit = self._head_within, self._admit
         return handler
 
 
+def _last_door(handle: Handle) -> Handle:
+    """What aiohttp refuses before any middleware (an odd `Expect`) repeats what was sent."""
+
+    async def handled(request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            return await handle(request)
+        except web.HTTPException as exc:
+            return constant(exc.status)
+
+    return handled
+
+
 class _QuietRunner(web.AppRunner):
-    __slots__ = ("head_within",)
+    __slots__ = ("admit", "head_within")
+    admit: Admit | None
     head_within: float
 
     @override
     async def _make_server(self) -> web.Server:
-        return _QuietServer(await super()._make_server(), self.head_within)
+        return _QuietServer(await super()._make_server(), self.head_within, self.admit)
 
 
 async def start(
@@ -104,10 +125,12 @@ async def start(
     port: int = 0,
     ssl: tls.SSLContext | None = None,
     head_within: float = HEAD_WITHIN,
+    admit: Admit | None = None,
 ) -> web.AppRunner:
     """Serve `app` until `runner.cleanup()`. `port` 0 takes a free one: see `port_of`.
 
-    `sockets` that are bound already take the place of host and port.
+    `sockets` that are bound already take the place of host and port. `admit` is asked of each
+    connection before anything is read from it.
 
     A Unix socket is made 0600; its directory is its caller's to guard. Raises Misconfigured.
     """
@@ -116,8 +139,9 @@ async def start(
         access_log=None,  # its lines hold queries, and those hold the digits
         keepalive_timeout=KEEPALIVE,
         shutdown_timeout=SHUTDOWN,
+        auto_decompress=False,  # a small body must not become a large one; `bodies` says no to it
     )
-    runner.head_within = head_within
+    runner.head_within, runner.admit = head_within, admit
     await runner.setup()
     async with contextlib.AsyncExitStack() as undo:
         undo.push_async_callback(runner.cleanup)

@@ -26,7 +26,7 @@ _NAMES: Final = (
 )
 _INSTEAD: Final = {
     "notify": "start a service for them (mako, dunst, …), or `borrow inbox --watch`",
-    "tray": "GNOME: its AppIndicator extension; i3bar, trayer: snixembed; or `borrow inbox --watch`",
+    "tray": "GNOME: its AppIndicator extension; i3bar: snixembed; else `borrow inbox --watch`",
 }
 # As in borrow.tray.app, which the command line does not import for a look.
 _SAVERS: Final = tuple(

@@ -126,6 +126,8 @@ def _files(home: Home) -> Iterator[Finding]:
     from borrow.cli.cloud import parse_cloud, read_toml
     from borrow.cli.home import is_there
 
+    root = os.geteuid() == 0
+    yield from checks.room(home.state.path, os.statvfs(home.state.path), root=root)
     for path in sorted(home.state.path.iterdir()):
         if not any(path.match(pattern) for pattern in _PRIVATE):
             continue
@@ -171,7 +173,9 @@ def _aws(status: dict[str, Any], config: dict[str, object]) -> Iterator[Finding]
     files = awsconfig.user_files(os.environ, home)
     profiles = credfiles.read_profiles(files)
     if profiles.broken:
-        yield Finding("warning", "aws_config", profiles.broken, "most SDKs stop at that file")
+        yield Finding(
+            "warning", "aws_config", profiles.broken, "boto3, the AWS CLI and most SDKs stop there"
+        )
     default = frozenset(profiles.by_name.get("default", {}))
     facts = Facts(
         os.environ,

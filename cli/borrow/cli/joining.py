@@ -44,6 +44,8 @@ def join(url: str, *, name: str, yes: bool, as_json: bool) -> None:
     from borrow.protocol.enrolment import read_invitation
     from borrow.protocol.keys import thumbprint_words
 
+    if url == "-" and say.is_terminal(sys.stdin):
+        say.note("paste the line that `borrow server invite` printed, and press Enter")
     invitation = read_invitation(sys.stdin.readline() if url == "-" else url)
     path = default_path(os.environ)
     if is_there(path):

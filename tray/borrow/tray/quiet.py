@@ -33,6 +33,7 @@ ONE_PLACE: Final = "passing"  # the key under which all that passes makes way fo
 
 # Kinds of notice that are told in passing; the rest stands in the menu.
 PASSING: Final = {
+    "request_half": "Half a yes was said",
     "grant_opened": "A role was lent",
     "grant_revoked": "A role was taken back",
     "device_frozen": "A device was frozen",

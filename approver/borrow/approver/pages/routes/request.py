@@ -35,7 +35,7 @@ async def show(visit: Visit) -> web.Response:
 async def state(visit: Visit) -> web.Response:
     """`GET /r/{id}/state`, for a page that is open meanwhile."""
     view = await visible(visit.desk, path_id(visit.request, "r"), visit.person)
-    return web.json_response({"state": view.state.value, "answers": len(view.decided_by)})
+    return web.json_response({"state": view.state.value, "answers": words.answers(view)})
 
 
 async def decide(visit: Visit) -> web.Response:
@@ -129,6 +129,9 @@ async def _page(visit: Visit, view: RequestView, *, late: bool = False) -> web.R
         may_answer=is_open and me in view.deciders and not others_only,
         has_answered=me in view.decided_by,
         takes_passkey="passkey" in view.factors,
+        answers=words.answers(view),
+        half=words.own_half(view, me),
+        halves=words.other_halves(view, me),
         # In mode `self` the digits are on the asking screen only, or the match proves nothing.
         number=view.number if view.match and view.mode == "peer" else "",
         asks_number=view.match and view.mode == "self",
