@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
-from borrow.daemon.techniques import AGAIN, DECIDE_WITHIN, PAUSE, PLAIN, Technique, told
+from borrow.daemon.techniques import (
+    AGAIN,
+    DECIDE_WITHIN,
+    PAUSE,
+    PLAIN,
+    Technique,
+    farewell,
+    last_words,
+    told,
+)
 from borrow.protocol.errors import BorrowError, Unavailable
 
 if TYPE_CHECKING:
@@ -80,7 +89,7 @@ async def _dribble(
         await response.write(b" ")
         if transport is None:
             raise ConnectionResetError
-        ticker.add(transport)
+        ticker.add(transport, farewell(technique))
         try:
             await asyncio.wait({task}, timeout=limit)
         finally:
@@ -89,11 +98,10 @@ async def _dribble(
             on_limit()
             task.cancel()
             transport.abort()
-        elif isinstance(result := task.result(), bytes) or technique.explain:
-            await response.write(told(result, technique)[1])
+        elif (last := last_words(task.result(), technique)) is not None:
+            await response.write(last)
             await response.write_eof()
         else:
-            # Never an error document after a 200: Go and google-auth would send unsigned calls.
             transport.abort()
     except ConnectionError:  # the client left while we wrote
         task.cancel()
