@@ -385,6 +385,20 @@ async def test_an_opened_answer_of_one_who_would_not_notice_a_cut_ends_in_words(
     crowds.close()
 
 
+async def test_who_hears_the_true_status_for_a_while_gets_spaces_then() -> None:
+    memory, line = Memory(), Line()
+    crowds = Crowds(memory, Ticker(), spawn)
+    technique = Technique(dribble=True, opens=0.2)
+    held_by(crowds, [line], technique)
+    await asyncio.sleep(0)
+    assert line.written == b""
+    async with asyncio.timeout(5):
+        while not line.written:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert line.written.startswith(b"HTTP/1.1 200 OK\r\n")
+    crowds.close()
+
+
 async def test_who_cannot_wait_longer_is_cut_and_the_question_kept() -> None:
     memory, line = Memory(), Line()
     crowds = Crowds(memory, Ticker(), spawn)

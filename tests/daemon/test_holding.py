@@ -9,9 +9,11 @@ import pytest
 
 from borrow.daemon.documents import explanation
 from borrow.daemon.techniques import (
+    DECIDE_WITHIN,
     DRIBBLE,
     NODE,
     NODE_IMDS,
+    PATIENT,
     PLAIN,
     RUST_WAITS,
     farewell,
@@ -85,7 +87,9 @@ LIKE_RUST = {
         (BOTO, DRIBBLE),
         (RUBY, DRIBBLE),
         (JAVA, DRIBBLE),
-        (GO, PLAIN),
+        (GO, PATIENT),
+        (((b"User-Agent", b"aws-sdk-go/1.55.8 (go1.26.8; linux; amd64)"),), PATIENT),
+        ((*GO, (b"Amz-Sdk-Request", b"attempt=1; max=3")), PLAIN),
         (TERRAFORM, PLAIN),
         (OBJECT_STORE, PLAIN),
         (CRT, DRIBBLE),
@@ -128,6 +132,11 @@ def test_only_who_is_deaf_hears_that_the_daemon_stops() -> None:
     assert b"the daemon was stopped" in farewell(NODE)
     assert farewell(NODE).endswith(b"0\r\n\r\n")
     assert [farewell(one) for one in (DRIBBLE, PLAIN, RUST_HELD)] == [b"", b"", b""]
+
+
+def test_go_without_an_attempt_hears_spaces_before_it_gives_up() -> None:
+    assert PATIENT.dribble
+    assert DECIDE_WITHIN < PATIENT.opens < 60  # minio-go's wait for a first byte
 
 
 def test_rust_is_cut_before_it_gives_up_by_itself() -> None:

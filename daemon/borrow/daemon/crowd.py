@@ -23,7 +23,6 @@ from borrow.daemon.documents import container_document
 from borrow.daemon.heads import chunk, chunked_head, sized
 from borrow.daemon.techniques import (
     AGAIN,
-    DECIDE_WITHIN,
     PAUSE,
     Technique,
     farewell,
@@ -120,7 +119,7 @@ class Crowds:
         call = Call(connection, crowd)
         crowd.join(call)
         if technique.dribble:
-            self._at(since + DECIDE_WITHIN, call)
+            self._at(since + technique.opens, call)
         if technique.limit is not None:
             self._at(since + technique.limit, call)
         return call

@@ -13,7 +13,6 @@ from aiohttp import web
 
 from borrow.daemon.techniques import (
     AGAIN,
-    DECIDE_WITHIN,
     PAUSE,
     PLAIN,
     Technique,
@@ -55,7 +54,7 @@ async def hold(
 
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(outcome())
-        await asyncio.wait({task}, timeout=DECIDE_WITHIN)
+        await asyncio.wait({task}, timeout=technique.opens if technique.dribble else None)
         if not task.done() and technique.dribble:
             return await _dribble(request, task, ticker, technique, on_limit)
         result = await task
@@ -80,7 +79,7 @@ async def _dribble(
     technique: Technique,
     on_limit: Callable[[], None],
 ) -> web.StreamResponse:
-    limit = None if technique.limit is None else technique.limit - DECIDE_WITHIN
+    limit = None if technique.limit is None else technique.limit - technique.opens
     response = web.StreamResponse(headers={"Content-Type": "application/json", **NO_STORE})
     response.enable_chunked_encoding()
     transport = request.transport

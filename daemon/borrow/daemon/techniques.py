@@ -3,12 +3,13 @@
 Decided within 0.4 s: the true status. Later: most SDKs give up after a second of silence, so their
 `200` is opened at once and a space goes out every quarter second; a refusal then aborts the
 connection, and the retry gets its 403 from memory. Go waits without a byte and shows the true
-status; so does what is built on Rust's `object_store`. Rust's own SDK reads a reason only out of a
-`200` (of any other status it shows the number alone). Node's clients (JS v2, older JS v3 and
-`fromContainerMetadata`) do not notice that an open answer was cut: their call would never end, or
-the program ends with status 0. To these two a refusal after a `200` is a document that nobody takes
-for credentials (`documents.explanation`). The fingerprint tunes this and is trusted for nothing
-else (SDKS §0, §2, §9).
+status, as does what is built on Rust's `object_store`; a program in Go that is no SDK v2 may wait
+60 s for a first byte (minio-go), so it gets spaces too from 45 s on. Rust's own SDK reads a reason
+only out of a `200` (of any other status it shows the number alone). Node's clients (JS v2, older JS
+v3 and `fromContainerMetadata`) do not notice that an open answer was cut: their call would never
+end, or the program ends with status 0. To these two a refusal after a `200` is a document that
+nobody takes for credentials (`documents.explanation`). The fingerprint tunes this and is trusted
+for nothing else (SDKS §0, §2, §9).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from borrow.daemon.heads import chunk
 from borrow.protocol.errors import BorrowError, Misconfigured, Refused, Unavailable, Untrusted
 
 DECIDE_WITHIN: Final = 0.4  # seconds; the shortest client time-out is 1 s
+GO_OPENS: Final = 45.0  # seconds; minio-go waits 60 s for the first byte, and shows no reason
 RUST_WAITS: Final = 4.5  # seconds; the whole client's identity time-out is 5 s
 
 AGAIN: Final = 10  # fetches whose result was over before it was written
@@ -42,7 +44,8 @@ STATUS: Final[tuple[tuple[type[BorrowError], int], ...]] = (
 
 
 class Technique(NamedTuple):
-    """`limit`: seconds after which the client gives up anyhow; None: it has no limit.
+    """`opens`: seconds without a byte before the dribble. `limit`: seconds after which the client
+    gives up anyhow; None: it has no limit.
 
     `explain`: it shows the reason of a refusal only out of a `200`. `deaf`: it never notices that
     its open `200` was cut. `wordless`: and takes any document for credentials.
@@ -50,12 +53,14 @@ class Technique(NamedTuple):
 
     dribble: bool
     limit: float | None = None
+    opens: float = DECIDE_WITHIN
     explain: bool = False
     deaf: bool = False
     wordless: bool = False
 
 
 PLAIN: Final = Technique(dribble=False)
+PATIENT: Final = Technique(dribble=True, opens=GO_OPENS)
 DRIBBLE: Final = Technique(dribble=True)
 NODE: Final = Technique(dribble=True, deaf=True)
 NODE_IMDS: Final = Technique(dribble=True, deaf=True, wordless=True)
@@ -67,7 +72,9 @@ def technique_for(headers: tuple[tuple[bytes, bytes], ...]) -> Technique:
     exact = dict(headers)
     lower = {name.lower(): value for name, value in headers}
     agent = lower.get(b"user-agent", b"")
-    if agent.startswith((b"Go-http-client", b"object_store/")):
+    if agent.startswith((b"Go-http-client", b"aws-sdk-go/")):
+        return PLAIN if _names_attempts(lower) else PATIENT
+    if agent.startswith(b"object_store/"):
         return PLAIN
     # Terraform sends an agent of its own through Go's HTTP client.
     if b"Amz-Sdk-Request" in exact and exact.get(b"Accept-Encoding") == b"gzip":
@@ -78,6 +85,11 @@ def technique_for(headers: tuple[tuple[bytes, bytes], ...]) -> Technique:
     # The whole request of Rust's credential provider: one header more is another client.
     rust = exact.keys() == _RUST_SENDS and exact[b"accept"] == b"application/json"
     return RUST if rust and len(headers) == len(exact) else DRIBBLE
+
+
+def _names_attempts(lower: dict[bytes, bytes]) -> bool:
+    """As the SDK does, which waits without a limit; other programs in Go may have one."""
+    return b"amz-sdk-request" in lower
 
 
 def status_of(error: BorrowError) -> int:
