@@ -151,8 +151,9 @@ CRT: Final = Sdk(
     "aws-c-auth",
     ("/usr/bin/python3", str(SOURCES / "crt.py")),
     needs=Path("/usr/lib/python3/dist-packages/awscrt"),
-    install="apt-get install python3-awscrt",
+    install="apt-get install awscli python3-awscrt",
     shows_reason=False,
+    keeps=90,  # Debian's keeps them to their end; newer ones ask again at each call
 )
 # Debian's 1.60 is built on Go v1. It cannot ask who it is, and reads an object.
 RCLONE: Final = Sdk(
@@ -161,7 +162,7 @@ RCLONE: Final = Sdk(
         "/bin/sh",
         "-c",
         "exec rclone --config /dev/null cat "
-        '":s3,provider=Other,env_auth=true,region=us-east-1,endpoint=\'$AWS_ENDPOINT_URL\':lab/k"',
+        "\":s3,provider=Other,env_auth=true,region=us-east-1,endpoint='$AWS_ENDPOINT_URL':lab/k\"",
     ),
     needs=Path("/usr/bin/rclone"),
     install="apt-get install rclone",
