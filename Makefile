@@ -4,6 +4,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 UV     := uv==0.13.9
 PYTEST_ARGS ?=
+# Started by a coding agent, demo and tests would see themselves as one: they play people.
+APART  := $(BIN)/python tests/support/borrow_fakes/apart.py
 .PHONY: setup demo test bench lock
 
 setup: $(VENV)/.ready
@@ -21,14 +23,14 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	@touch $@
 
 demo: setup
-	@$(BIN)/borrow demo
+	@$(APART) $(BIN)/borrow demo
 
 test: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -n 4 $(PYTEST_ARGS)
+	@$(APART) $(BIN)/python -m pytest -n 4 $(PYTEST_ARGS)
 
 # Compiled first: where PYTHONDONTWRITEBYTECODE is set, a start-up figure would measure the compiler.
 bench: setup

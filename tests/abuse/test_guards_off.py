@@ -30,9 +30,21 @@ AGENTS = "daemon/test_agents.py::"
 LANE = "daemon/test_lane.py::"
 CROWD = "daemon/test_crowd.py::"
 CSM = "daemon/test_csm.py::"
+ANSWERING = "daemon/test_answering.py::"
 WINDOW = "tray/test_window.py::"
 
 GUARDS = (
+    # -- a peer's signature ------------------------------------------------------------------------
+    Off("what was not read is signed as a consent", "answering.py",
+        "    if read:\n", "    if True:\n",
+        ANSWERING
+        + "test_an_approver_that_lies_about_whose_request_it_is_gets_no_peers_signature"),
+    Off("what was shown unread stays unread", "reviewing.py",
+        "if subject in self._unread and was_read(one):", "if False:",
+        ANSWERING + "test_what_was_shown_unread_is_not_signed_as_read"),
+    Off("the request that was asked for", "reviewing.py",
+        'if one.get("request") != subject:', "if False:",
+        ANSWERING + "test_another_request_than_the_one_asked_for_is_not_shown"),
     # -- the bearer --------------------------------------------------------------------------------
     Off("bearer", "groups.py",
         "return found if right else None",
@@ -129,11 +141,11 @@ GUARDS = (
         "may_share=not group.is_apart", "may_share=True",
         DAEMON + "test_an_agent_of_the_same_session_makes_its_own_request"),
     Off("an elevation is its session's", "broker.py",
-        "if grant.lifts and grant.role != facts.base and group.same_session(grant.group)",
-        "if grant.lifts and grant.role != facts.base",
+        "if grant.chosen and grant.role != base and group.same_session(grant.group)",
+        "if grant.chosen and grant.role != base",
         DAEMON + "test_another_sessions_elevation_lifts_nobody_here"),
     Off("an elevation is chosen", "broker.py",
-        "if grant.lifts and grant.role != facts.base", "if grant.role != facts.base",
+        "if grant.chosen and grant.role != base", "if grant.role != base",
         "daemon/test_broker.py::"
         "test_what_one_command_runs_with_lifts_nobody_until_their_person_chooses_it"),
     # -- asking ------------------------------------------------------------------------------------

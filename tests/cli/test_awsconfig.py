@@ -73,6 +73,21 @@ def test_names_and_settings_stay_and_ways_to_credentials_do_not() -> None:
         assert gone not in text
 
 
+def test_a_file_that_is_indented_as_a_whole_is_read_as_botocore_does() -> None:
+    text = "  [profile a]\n  region = x\n  s3 =\n    use_accelerate = true\n  [profile b]\n"
+    parsed = parse(text + "  aws_secret_access_key = s3cr3t\n  output = json\n", "")
+    assert (list(parsed.profiles), parsed.odd) == (["a", "b"], ())
+    told = parsed.text()
+    assert "[profile a]\nregion = x\ns3 =\n  use_accelerate = true\n" in told
+    assert "[profile b]\noutput = json\n" in told
+    assert "s3cr3t" not in told
+
+
+def test_a_nul_in_a_file_is_no_part_of_a_variable(tmp_path: Path) -> None:
+    (tmp_path / "config").write_bytes(b"[default]\nregion = x\0\n")
+    assert "\0" not in read(tmp_path / "config")
+
+
 def test_a_nested_key_belongs_to_the_key_above_it() -> None:
     """`role_arn` under `s3 =` is a setting; a continuation of a dropped key is dropped with it."""
     assert "role_arn = not a credential here" in carry_over(CONFIG, "")
@@ -126,7 +141,7 @@ def test_any_text_is_carried_over_without_a_credential_key(a: str, b: str, activ
 
 LINES = [
     *(f"{key} = canary" for key in sorted(CREDENTIAL_KEYS)),
-    *("Aws_Access_Key_Id=canary", "region = x", "  more = canary", "s3 =", "", "# c"),
+    *("Aws_Access_Key_Id=canary", "region = x", "  more = deeper", "s3 =", "", "# c"),
     *("[default]", "[profile a]", "[b]"),
 ]
 
@@ -134,8 +149,15 @@ LINES = [
 @given(st.lists(st.sampled_from(LINES)))
 def test_no_arrangement_of_lines_lets_a_credential_key_through(lines: list[str]) -> None:
     text = carry_over("\n".join(lines), "\n".join(lines))
-    flat = [line for line in text.splitlines() if line and not line[0].isspace()]
-    assert not [line for line in flat if "canary" in line]
+    assert "canary" not in text
+    assert ("more = deeper" in text) <= ("  more = deeper" in lines)
+
+
+def test_what_follows_a_line_that_is_none_is_dropped_with_it() -> None:
+    parsed = parse("[default]\nsession token: x\n  more = canary\nregion = x\n", "")
+    assert parsed.odd == (2,)
+    assert "canary" not in parsed.text()
+    assert parsed.default.value("region") == "x"
 
 
 def test_copies_are_private_named_by_content_and_written_once(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import botocore.exceptions
+import botocore.session
 import pytest
 
 from borrow.cli.awsconfig import AwsFiles
@@ -189,6 +191,32 @@ def test_a_file_that_is_none_is_said_to_be_broken(tmp_path: Path, text: str, lin
     path.write_text(text)
     found = read_profiles(AwsFiles(path, tmp_path / "none"))
     assert found.broken == f"{path}:{line}: not a configuration file"
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b"[profile a]\nregion=x\n[profile a]\n", ":3: [profile a] is there twice"),
+        (b"[default]\nregion=x\nREGION=y\n", ":3: [default] has region twice"),
+        (b"\xef\xbb\xbf[default]\n", ":1: it begins with a byte order mark"),
+        (b"[default]\n# caf\xe9\n", ":2: not UTF-8"),
+        (b"[default]\r\nregion = x", ""),
+        (b"  [profile a]\n  region = x\n", ""),
+    ],
+)
+def test_what_boto3_gives_up_on_is_said_and_nothing_else(
+    tmp_path: Path, data: bytes, why: str
+) -> None:
+    path = tmp_path / "config"
+    path.write_bytes(data)
+    assert read_profiles(AwsFiles(path, tmp_path / "none")).broken == (why and f"{path}{why}")
+    session = botocore.session.Session()
+    session.set_config_variable("config_file", str(path))
+    if why:
+        with pytest.raises(botocore.exceptions.ConfigParseError):
+            session.full_config  # noqa: B018  it reads the file
+    else:
+        assert session.full_config["profiles"]
 
 
 def test_the_old_boto_is_looked_at_as_botocore_does(tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
 from borrow.cli import checks
@@ -66,3 +69,13 @@ def test_lost_contact_matters_while_something_is_lent() -> None:
 def test_clocks_may_differ_by_a_minute(skew: float, level: str) -> None:
     (found,) = checks.approver(skew, "")
     assert found.level == level
+
+
+def test_a_disk_without_room_is_an_error() -> None:
+    here, seen = Path("/"), os.statvfs("/")
+    fields = [*seen]
+    assert levels(checks.room(here, os.statvfs_result(fields), root=False)) == []
+    fields[4] = 0  # f_bavail: what is left to everybody but root
+    full = os.statvfs_result(fields)
+    assert levels(checks.room(here, full, root=False)) == [("error", "room")]
+    assert levels(checks.room(here, full, root=True)) == []

@@ -233,6 +233,9 @@ def test_without_a_terminal_a_report_is_kept_in_a_named_file_only_if_it_is_new(s
 
 
 def test_the_same_name_becomes_the_same_word() -> None:
+    for line in ("AWS_EC2_METADATA_DISABLED=true", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS=true"):
+        assert Redactor({})(line) == line  # a name is no secret, its value may be
+    assert Redactor({})("AWS_EC2_KEY_OF_SOMEBODY_ELSE=" + "x1" * 16).endswith("=SECRET-1")
     redact = Redactor({"/home/ann": "~", "ann": "THIS-USER", "laptop": "THIS-HOST"})
     told = redact(
         "ann@example.com asked, bo@example.com, ann@example.com; /home/ann/.aws on laptop for ann; "

@@ -9,6 +9,7 @@ import re
 import shutil
 import socket
 import stat
+import subprocess
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from borrow.cli import errors
 from borrow.protocol.errors import BorrowError, Needs, Refused, Unavailable
 from borrow_fakes.lab import Home, home
 from borrow_fakes.solo_mode import POLICY, refused_with, set_up
+from borrow_fakes.tools import lacking, need
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -209,6 +211,74 @@ def test_an_approver_that_is_down_is_unavailable_not_refused(stopped: Home) -> N
     }
     # `run` starts its command: it waits for the approver when it first wants the role
     assert fresh.borrow("run", "click", "--", "echo", "up").stdout == "up\n"
+
+
+FULL = r"""
+mount -t tmpfs -o size=6m tmpfs "$ROOT" && mkdir -m 700 "$ROOT/home" "$ROOT/run"
+cp -a "$FROM" "$ROOT/state"
+borrow daemon start
+dd if=/dev/zero of="$ROOT/fill" bs=1k 2>/dev/null
+for line in "ask click" "ask click --json" "run dev-read -- true" "roles" "doctor"; do
+  echo "== $line"; borrow $line 2>&1; echo "rc $?"
+done
+rm "$ROOT/fill"
+echo "== again"; borrow ask click 2>&1; echo "rc $?"
+borrow daemon stop
+"""
+
+
+def test_a_full_disk_is_said_by_every_command_refuses_nothing_for_good_and_is_found_by_doctor(
+    stopped: Home,
+) -> None:
+    need(lacking("unshare"), "apt-get install --no-install-recommends util-linux")
+    root = stopped.root / "full"
+    root.mkdir()
+    env = stopped.env | {"ROOT": str(root), "FROM": str(stopped.state), "HOME": f"{root}/home"}
+    env |= {"XDG_RUNTIME_DIR": f"{root}/run", "BORROW_STATE_DIR": f"{root}/state"}
+    flags = "-m" if os.getuid() == 0 else "-Urm"
+    done = subprocess.run(
+        ["unshare", flags, "sh", "-c", FULL],
+        env=env, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    parts = done.stdout.split("== ")[1:]
+    told = {part.partition("\n")[0]: part.partition("\n")[2] for part in parts}
+    for line in ("ask click", "ask click --json", "run dev-read -- true", "roles"):
+        assert "rc 4" in told[line], told
+        assert "disk full" in told[line] or "is there room?" in told[line], told[line]
+    assert "there is no room left where" in told["doctor"]
+    assert "rc 1" in told["doctor"]
+    assert "rc 0" in told["again"], told["again"]
+
+
+READ_ONLY = r"""
+mount --bind "$FROM" "$FROM" && mount -o remount,ro,bind "$FROM"
+for line in "roles" "setup --yes" "run dev-read -- true" "doctor"; do
+  echo "== $line"; borrow $line 2>&1; echo "rc $?"
+done
+"""
+
+
+def test_a_state_directory_that_cannot_be_written_to_is_named_and_found_by_doctor(
+    stopped: Home,
+) -> None:
+    need(lacking("unshare"), "apt-get install --no-install-recommends util-linux")
+    flags = "-m" if os.getuid() == 0 else "-Urm"
+    done = subprocess.run(
+        ["unshare", flags, "sh", "-c", READ_ONLY],
+        env=stopped.env | {"FROM": str(stopped.state)},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    for part in done.stdout.split("== ")[1:]:
+        assert "rc 1" in part, done.stdout
+        assert "read-only" in part, part
+        assert "BORROW_STATE_DIR to a folder" in part or "`borrow doctor` looks" in part, part
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="gives a file away, which root can")
+def test_root_in_somebody_elses_home_is_told_to_leave_sudo_out(stopped: Home) -> None:
+    os.chown(stopped.state, 12345, -1)
+    _, hint = refused_with(stopped.borrow("roles", ok=False), 1)
+    assert hint == "run this without sudo, as that user"
 
 
 def test_a_state_directory_that_is_a_symlink_is_refused(fresh: Home) -> None:

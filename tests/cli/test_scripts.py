@@ -11,9 +11,11 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
+import pexpect
 import pytest
 
 from borrow.cli import group
+from borrow_fakes.at_terminal import ended, terminal
 from borrow_fakes.lab import BORROW, finish, wait_for
 from borrow_fakes.solo_mode import ME, refused_with, set_up
 
@@ -289,6 +291,75 @@ def test_yes_cannot_stand_for_a_number_or_a_code(solo: Home) -> None:
     assert "nobody can be asked here" in error
     assert solo.pending("prod-admin")["request"] == request
     solo.borrow("deny", request)
+
+
+def test_without_an_id_the_only_question_is_offered_to_a_person_and_named_to_a_script(
+    fresh: Home,
+) -> None:
+    set_up(fresh)
+    for word in ("approve", "deny"):
+        error, _ = refused_with(fresh.borrow(word, ok=False), 1)
+        assert error == "nothing waits for your answer"
+    fresh.borrow("ask", "click", "-m", "to be found")
+    request = fresh.pending("click")["request"]
+    for words in (["approve"], ["deny"], ["approve", "-y"], ["deny", "-y"]):
+        error, hint = refused_with(fresh.borrow(*words, ok=False), 2)
+        assert error == "name the request that is meant; one waits, for click"
+        assert hint == " ".join(["borrow", words[0], request, *words[1:]])
+    assert fresh.pending("click")["request"] == request
+    with terminal(fresh, "deny") as child:
+        child.expect("one request waits for your answer")
+        child.expect(f"request {request}")
+        child.expect("reason +to be found")
+        child.expect("deny it?")
+        child.sendline("n")
+        code, shown = ended(child)
+        assert (code, "nothing was decided; the request stays open" in shown) == (130, True)
+    with terminal(fresh, "approve") as child:
+        child.expect("approve it?")
+        child.sendintr()
+        code, shown = ended(child)
+        assert (code, "nothing was decided; the request stays open" in shown) == (130, True)
+    with terminal(fresh, "approve") as child:
+        child.expect(f"request {request}")
+        child.expect("approve it?")
+        child.sendline("y")
+        assert ended(child)[0] == 0
+    fresh.borrow("ask", "prod-admin")
+    fresh.borrow("ask", "ticketed", "-m", "a long enough reason", "--ticket", "INC-1")
+    fresh.pending("ticketed")
+    error, hint = refused_with(fresh.borrow("approve", ok=False), 2)
+    assert error == "2 requests wait for your answer: which one?"
+    assert re.fullmatch(r"borrow approve r-\S+, or another of `borrow inbox`", hint)
+
+
+def test_what_policy_grants_is_granted_also_to_who_does_not_wait(fresh: Home) -> None:
+    set_up(fresh)
+    done = fresh.borrow("ask", "dev-read")
+    assert done.stdout.startswith("granted: dev-read for ")
+    assert done.stderr == "use it: borrow run dev-read -- COMMAND\n"
+
+
+def test_a_role_that_is_only_asked_for_is_given_back_by_its_name(fresh: Home) -> None:
+    set_up(fresh)
+    fresh.borrow("ask", "click")
+    request = fresh.pending("click")["request"]
+    assert f"borrow return {request}" in fresh.borrow("return", "--all").stderr
+    _, hint = refused_with(fresh.borrow("return", ok=False), 2)
+    assert hint == f"borrow return {request} drops the question"
+    assert fresh.borrow("return", "click").stdout == f"withdrawn: {request}\n"
+    for words in (["return"], ["return", "click"]):
+        _, hint = refused_with(fresh.borrow(*words, ok=False), 1)
+        assert hint == "`borrow` shows what you hold"
+
+
+@pytest.mark.parametrize("width", [20, 40, 80])
+def test_what_a_row_is_named_by_is_never_broken(solo: Home, width: int) -> None:
+    with pexpect.spawn(
+        BORROW, ["roles"], env=solo.env, encoding="utf-8", dimensions=(60, width), timeout=20
+    ) as child:
+        child.expect(pexpect.EOF)
+        assert "prod-admin" in str(child.before)
 
 
 def test_explain_knows_requests_grants_and_roles(solo: Home) -> None:

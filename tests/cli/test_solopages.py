@@ -10,17 +10,25 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
+from aiohttp import web
 from playwright.async_api import expect
 
+from borrow.approver.serve import serving
+from borrow.cli import solopages
+from borrow.daemon.peer import Unknown, system_peers
 from borrow_fakes.at_terminal import ended, enrolled, next_code, terminal
+from borrow_fakes.edge import need_two_users, run_as
 from borrow_fakes.lab import BORROW, Home, finish, home
 from borrow_fakes.phone import INSTALL, chromium, missing, phone
 from borrow_fakes.solo_mode import ME, POLICY, set_up
 from borrow_fakes.tools import need
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
 
+    from borrow.daemon.peer import PeerSource
+
+OTHER, THIRD = 65_534, 65_533
 WITH_PASSKEY = POLICY.replace(
     'id = "clicks"',
     'id = "fingers"\nwho = ["ME"]\nroles = ["finger"]\napprove = { mode = "self",'
@@ -62,6 +70,54 @@ async def test_the_port_stays_and_is_not_the_one_of_credentials(solo: Home) -> N
                 assert got.status == 404, path
     solo.borrow("daemon", "stop")
     assert pages(solo) == url
+
+
+@contextlib.asynccontextmanager
+async def served(peers: PeerSource, uid: int) -> AsyncIterator[int]:
+    """A page behind `ours_only` on both addresses of `localhost`; its port."""
+
+    async def page(_: web.Request) -> web.Response:
+        return web.Response(text="the page")
+
+    app = web.Application()
+    app.router.add_get("/", page)
+    found = solopages._both(0)
+    async with serving(app, sockets=found, admit=solopages.ours_only(peers, uid)):
+        yield found[0].getsockname()[1]
+
+
+LOOK = """
+import socket, sys
+try:
+    s = socket.create_connection((sys.argv[1], int(sys.argv[2])), 5)
+    s.sendall(b"GET / HTTP/1.1\\r\\nHost: x\\r\\nConnection: close\\r\\n\\r\\n")
+    print(s.recv(65536))
+except OSError as exc:
+    print(type(exc).__name__)
+"""
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_another_user_of_the_machine_reads_no_page_whatever_cookie_they_got(
+    host: str,
+) -> None:
+    """Ports of one host share cookies, so another user's program at another port may have ours."""
+    need_two_users()
+    peers = system_peers()
+    async with served(peers, OTHER) as port:
+        for uid, reads in ((OTHER, True), (0, True), (THIRD, False)):
+            _, output = await run_as(uid, LOOK, host, str(port))
+            assert ("200 OK" in output) is reads, (uid, output)
+    peers.close()
+
+
+async def test_where_no_system_tells_whose_a_connection_is_the_pages_are_served() -> None:
+    async with (
+        served(Unknown(), 1) as port,
+        aiohttp.ClientSession() as session,
+        session.get(f"http://127.0.0.1:{port}/") as got,
+    ):
+        assert got.status == 200
 
 
 async def test_a_port_that_somebody_took_is_changed_for_both_addresses(solo: Home) -> None:

@@ -41,7 +41,9 @@ WRONG = {
     "ask prod-admin --for 0s": "write it like 90s, 15m or 4h",
     "extend prod-admin": "borrow extend ROLE DURATION",
     "return prod-admin --all": "borrow return prod-admin",
-    "approve": "borrow approve ID",
+    "not-me": "borrow not-me ID",
+    "statsu": "borrow",
+    "requst prod-admin": "borrow ask prod-admin",
     "env prod-admin --shell tcsh": "borrow env ROLE",
     "daemon restart": "borrow daemon start",
     "daemon frobnicate": "borrow daemon logs|start|status|stop",
@@ -71,6 +73,11 @@ def test_wrong_use_is_answered_with_the_right_line(
     assert error.startswith("borrow: error: ")
     assert rest == [f"borrow: hint: {hint}"]
     assert not (tmp_path / "none").exists()
+
+
+def test_an_option_that_is_not_near_is_not_offered(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["env", "prod-admin", "--json"]) == errors.USAGE
+    assert json.loads(capsys.readouterr().out)["error"]["hint"] == "borrow env ROLE"
 
 
 def test_words_of_other_tools_lead_to_commands_that_exist() -> None:

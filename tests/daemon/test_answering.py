@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from borrow.protocol.decision import verify_statement_signature
+from borrow.protocol.errors import Untrusted
 from borrow.protocol.keys import PublicKeys
 from borrow.protocol.request import AwsRole
 from borrow.protocol.strict import from_b64url
@@ -150,3 +151,47 @@ async def test_what_does_not_fit_the_signed_request_is_not_shown(told: dict[str,
         body = {"decision": "approve", "request_hash": request_hash}
         assert (await machine.control("POST", f"/v1/decisions/{subject}", body))["status"] == 400
         assert machine.fake.decided == []
+
+
+@pytest.mark.parametrize(
+    "lie", [{"mode": "self", "mine": True}, {"mode": "self"}, {"mine": True}, {"mode": "auto"}]
+)
+async def test_an_approver_that_lies_about_whose_request_it_is_gets_no_peers_signature(
+    lie: dict[str, Any],
+) -> None:
+    """Else it could show a request unread, and pass the consent for another device's yes."""
+    async with workstation() as machine:
+        subject = await pending(machine)
+        machine.fake.told = lie
+        assert (await yes(machine, subject, number="417"))["status"] == 200
+        (told,) = machine.fake.decided
+        assert told["evidence"]["kind"] == "consent"
+        assert machine.fake.sig is not None
+        keys = PublicKeys([machine.fake.sig])
+        with pytest.raises(Untrusted):
+            verify_statement_signature(
+                told["evidence"]["token"], keys, from_b64url(told["statement"])
+            )
+
+
+async def test_what_was_shown_unread_is_not_signed_as_read() -> None:
+    """An approver that lies while the person looks, and speaks the truth when the daemon does."""
+    async with workstation() as machine:
+        subject = await pending(machine)
+        machine.fake.told = {"mode": "self", "mine": True, "person": PERSON, "role": "dev-read"}
+        shown = await machine.control("GET", f"/v1/decisions/{subject}")
+        assert shown["role"] == "dev-read"
+        machine.fake.told = {}
+        body = {"decision": "approve", "request_hash": shown["request_hash"], "number": "417"}
+        told = await machine.control("POST", f"/v1/decisions/{subject}", body)
+        assert (told["status"], told["error"]["state"]) == (400, "changed")
+        assert machine.fake.decided == []
+        assert (await yes(machine, subject, number="417"))["status"] == 200  # looked at again
+
+
+async def test_another_request_than_the_one_asked_for_is_not_shown() -> None:
+    async with workstation() as machine:
+        subject = await pending(machine)
+        machine.fake.told = {"request": "r-01jv0000000000000000000000"}
+        told = await machine.control("GET", f"/v1/decisions/{subject}")
+        assert (told["status"], told["error"]["state"]) == (400, "changed")

@@ -41,20 +41,21 @@ def test_only_who_was_using_it_when_it_ran_out_is_cut_off(
 ) -> None:
     work = AtWork()
     work.served(ME, GRANT, later(used))
-    assert work.cut_off(ME, later(looked)) == role
-    assert work.cut_off("11:20", later(looked)) == ""
+    found = work.cut_off(ME, later(looked))
+    assert (found.role if found else "") == role
+    assert work.cut_off("11:20", later(looked)) is None
 
 
 def test_what_somebody_ended_or_let_go_cuts_nobody_off() -> None:
     work = AtWork()
     work.served(ME, GRANT, later(3_590))
     work.ended("g-1", later(3_595))
-    assert work.cut_off(ME, later(3_601)) == ""
+    assert work.cut_off(ME, later(3_601)) is None
     work.served(ME, replace(GRANT, grant_id="g-2"), later(3_590))
     work.ended("g-2", later(3_601))  # the approver says so too, afterwards
-    assert work.cut_off(ME, later(3_601)) == "prod"
+    assert work.cut_off(ME, later(3_601)) == replace(GRANT, grant_id="g-2")
     work.let_go(ME)
-    assert work.cut_off(ME, later(3_601)) == ""
+    assert work.cut_off(ME, later(3_601)) is None
 
 
 async def lifted(machine: Workstation) -> str:
@@ -111,3 +112,21 @@ async def test_what_was_given_back_is_not_missed_at_its_end() -> None:
         run_out(machine)
         machine.fake.auto = True
         assert (await machine.fetch("work", bearer)).json["RoleArn"].endswith("role/dev-read")
+
+
+async def test_the_newest_choice_that_ran_out_is_asked_for_anew_before_an_older_one_is_used() -> (
+    None
+):
+    async with workstation() as machine:
+        machine.fake.roles["work"] = role_entry("work", base="dev-read")
+        machine.fake.auto = True
+        await machine.ask({"role": "prod-logs", "wait": True})
+        machine.fake.grant_seconds = 60
+        bearer = await lifted(machine)
+        run_out(machine)
+        fetch = asyncio.get_running_loop().create_task(machine.fetch("work", bearer))
+        asked = await machine.fake.asked_for(3)
+        assert asked.request.role.identifier == "prod-admin"
+        machine.fake.auto = True
+        await machine.fake.deny()
+        assert (await fetch).json["RoleArn"].endswith("role/prod-logs")

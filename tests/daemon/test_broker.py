@@ -249,13 +249,11 @@ async def test_past_the_grants_end_the_call_is_held_and_asked_anew() -> None:
         assert (await fetch).status == 200
 
 
-async def test_a_revoked_grant_is_served_no_more_within_a_second() -> None:
+async def test_a_revoked_grant_is_served_no_more_once_the_event_is_acknowledged() -> None:
     async with workstation() as machine:
         bearer = await granted(machine)
         (grant,) = machine.fake.grants.values()
-        began = time.monotonic()
         await machine.fake.acknowledged(await machine.fake.revoke(grant))
-        assert time.monotonic() - began < 1.0
         fetch = fetching(machine, bearer)
         await machine.fake.asked_for(2)
         assert not fetch.done()
@@ -347,6 +345,31 @@ async def test_what_one_command_runs_with_lifts_nobody_until_their_person_choose
         assert later.json["RoleArn"].endswith("role/dev-read")
 
 
+async def test_of_two_roles_that_a_person_chose_for_a_session_the_newest_is_served() -> None:
+    """However long the older one lasts; what it was chosen for again is a new choice."""
+    async with workstation() as machine:
+        machine.fake.roles["work"] = role_entry("work", base="dev-read")
+        machine.fake.roles["dev-read"] = role_entry("dev-read", mode="auto")
+        machine.fake.auto = True
+        bearer = await machine.bearer("work")
+
+        async def served() -> str:
+            answer = await machine.fetch("work", bearer)
+            return str(answer.json["RoleArn"]).rpartition("/")[2]
+
+        await machine.ask({"role": "prod-admin", "wait": True})
+        machine.fake.grant_seconds = 600
+        await machine.ask({"role": "prod-logs", "wait": True})
+        assert await served() == "prod-logs"
+        await machine.ask({"role": "prod-admin", "wait": True})
+        assert await served() == "prod-admin"
+        body = {"role": "prod-logs", "seconds": 1800}
+        assert [event async for event in machine.events("/v1/extend", body)]
+        assert await served() == "prod-admin"
+        await machine.control("POST", "/v1/return", {"role": "prod-admin"})
+        assert await served() == "prod-logs"
+
+
 async def test_an_extension_replaces_the_grant_and_the_job_goes_on() -> None:
     async with workstation() as machine:
         bearer = await granted(machine)
@@ -380,14 +403,13 @@ async def test_what_is_given_back_is_served_no_more_and_the_approver_is_told() -
         assert (await machine.control("GET", "/v1/status"))["grants"] == []
 
 
-async def test_stopping_cuts_held_calls_and_takes_no_two_seconds() -> None:
+async def test_stopping_cuts_held_calls_and_waits_for_none() -> None:
     async with workstation() as machine:
         fetches = [fetching(machine, await machine.bearer()) for _ in range(10)]
         await machine.fake.asked_for()
         await asyncio.sleep(0.6)
-        began = time.monotonic()
-        await machine.end()
-        assert time.monotonic() - began < 2.0
+        async with asyncio.timeout(30):  # aiohttp by itself would wait for them, a minute long
+            await machine.end()
         answers = await asyncio.gather(*fetches, return_exceptions=True)
         assert all(isinstance(a, Fetched | OSError | EOFError) for a in answers)
         await machine.start()

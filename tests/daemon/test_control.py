@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from borrow.daemon.unixhttp import Call, ControlServer
+from borrow.protocol.errors import Unavailable
+from borrow.protocol.oauth import NOT_RECORDED
 from borrow_fakes.approver import role_entry
 from borrow_fakes.workstation import Workstation, read_answer, workstation
 
@@ -150,6 +152,9 @@ NO_REQUESTS = [
     b"POST /v1/ask HTTP/1.1\r\nContent-Length: 1\r\n\r\n{",
     b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\n\r\n",
     b"GET /\xff HTTP/1.1\r\n\r\n",
+    b"GET //[x HTTP/1.1\r\n\r\n",  # the start of a host, to a parser of addresses
+    b"GET /v1/status HTTP/1.1\r\nContent-Length: " + b"9" * 5_000 + b"\r\n\r\n",
+    b"POST /v1/ask HTTP/1.1\r\nContent-Length: 2\r\nContent-Length: 9\r\n\r\n{}",
 ]
 
 
@@ -226,6 +231,15 @@ async def test_a_refused_ask_ends_with_the_reason() -> None:
         await task
         assert story[-1]["event"] == "refused"
         assert "no change window" in story[-1]["message"]
+
+
+async def test_an_ask_that_nobody_refused_ends_as_one_that_cannot_be_served_now() -> None:
+    """The approver's disk is full: a script that told it from a no would ask again later."""
+    async with workstation() as machine:
+        machine.fake.refusal = Unavailable("it cannot be written", state=NOT_RECORDED)
+        story = await machine.ask({"role": "prod-admin", "wait": True})
+        assert (story[-1]["event"], story[-1]["state"]) == ("refused", NOT_RECORDED)
+        assert story[-1]["unavailable"] is True
 
 
 async def test_leaving_the_stream_leaves_the_request() -> None:

@@ -326,6 +326,38 @@ async def test_an_offer_alone_lifts_no_fetch() -> None:
         assert machine.fake.calls["/bc-authorize"] == 1
 
 
+@pytest.mark.parametrize("chosen", [True, False])
+async def test_started_with_elevate_a_role_that_is_held_already_is_used_and_stays(
+    chosen: bool,
+) -> None:
+    """Chosen once and left for another, or what a command beside it was run with."""
+    async with monitored() as (machine, _, monitor):
+        machine.fake.auto = True
+        machine.fake.roles["other"] = role_entry("other")
+        agreed = await machine.control("POST", "/v1/bearers", {"role": "dev", "elevate": 1})
+        if chosen:
+            await machine.ask({"role": "high", "wait": True})
+            await machine.ask({"role": "other", "wait": True})
+        else:
+            await machine.fetch("high", await machine.bearer("high"))
+        asked = len(machine.fake.asked)
+        with sending(monitor) as send:
+            send(own(monitor))
+            await counted(machine, "denied")
+
+        async def served() -> str:
+            answer = await machine.fetch("dev", str(agreed["bearer"]))
+            return str(answer.json["RoleArn"]).rpartition("/")[2]
+
+        for _ in range(200):
+            if await served() == "high":
+                break
+            await asyncio.sleep(0.02)
+        machine.shift.both(61)
+        assert await served() == "high"
+        assert len(machine.fake.asked) == asked
+
+
 async def test_an_offer_that_ended_is_not_accepted_any_more() -> None:
     async with monitored() as (machine, bearer, monitor):
         with sending(monitor) as send:

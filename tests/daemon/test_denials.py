@@ -39,6 +39,7 @@ def test_an_error_is_remembered_for_five_seconds() -> None:
     denials = Denials()
     denials.remember_failure("g", Untrusted("odd"), NOW)
     assert denials.recall("g", after(4)) is not None
+    assert denials.recall("g", after(4), new_reason="") is None  # a person tries again
     assert denials.recall("g", after(5)) is None
 
 

@@ -4,9 +4,11 @@ import os
 import pty
 import re
 import select
+import shutil
 import subprocess
+import tempfile
 import termios
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +18,7 @@ import pytest
 from borrow.daemon.caller import Session, session_of
 from borrow.daemon.terminal import MAX_LINE, Drawn, Live, columns, draw, fit, say
 from borrow_fakes.edge import SYSTEM_PYTHON
+from borrow_fakes.lab import wait_for
 from borrow_fakes.tools import lacking, need
 
 # Opens its own session with the given terminal as its controlling one, and stays.
@@ -24,7 +27,7 @@ SESSION += "print('ready', flush=True); os.read(int(__import__('sys').argv[1]), 
 
 
 @contextmanager
-def terminal_session() -> Iterator[tuple[int, Session]]:
+def terminal_session(**environ: str) -> Iterator[tuple[int, Session]]:
     """The reading end of a terminal, and the living session it controls."""
     need(lacking(SYSTEM_PYTHON), "apt-get install python3")
     controller, terminal = pty.openpty()
@@ -34,6 +37,7 @@ def terminal_session() -> Iterator[tuple[int, Session]]:
         stdin=terminal,
         stdout=subprocess.PIPE,
         pass_fds=[hold],
+        env=os.environ | {"TERM": "xterm"} | environ,
     ) as child:
         try:
             assert child.stdout is not None
@@ -96,9 +100,9 @@ def test_a_live_line_is_redrawn_in_place_and_ended_before_the_outcome() -> None:
         assert say(session, "borrow: granted", after_live=True, bell=True)
         assert heard(controller).decode() == (
             "\rborrow: prod-admin waits for you · number 417 · 14:57 left · r-1"
-            " · answer on your other device\x1b[K"
+            " · answer on your other device\x1b[K\x1b[999G "
             "\rborrow: prod-admin waits for you · number 417 · 14:56 left · r-1"
-            " · answer on your other device\x1b[K"
+            " · answer on your other device\x1b[K\x1b[999G "
             "\r\r\nborrow: granted\x1b[K\r\r\n\a"  # the terminal adds a \r to each \n
         )
 
@@ -108,7 +112,7 @@ def test_a_live_line_never_wraps_and_keeps_what_matters(width: int) -> None:
     with terminal_session() as (controller, session):
         resize(controller, width)
         assert draw(session, LINE) is Drawn.YES
-        line = heard(controller).decode().removeprefix("\r").removesuffix("\x1b[K")
+        line = heard(controller).decode().removeprefix("\r").partition("\x1b[K")[0]
         assert columns(line) < width
         assert ("number 417 · 14:57 left" in line) == (width > 42)
         assert ("other device" in line) == (width > 100)
@@ -124,6 +128,49 @@ def test_a46_names_in_a_live_line_are_escaped_before_they_are_measured() -> None
         assert "number 417" in text
 
 
+@contextmanager
+def emulated(width: int) -> Iterator[tuple[Session, Path, Callable[[], list[str]]]]:
+    """A session in a real terminal emulator: its device, and what a person sees there."""
+    need(lacking("tmux"), "apt-get install tmux")
+    folder = tempfile.mkdtemp(prefix="b-")
+    tmux = ["tmux", "-S", f"{folder}/s", "-f", "/dev/null"]
+
+    def told(*words: str) -> str:
+        done = subprocess.run([*tmux, *words], capture_output=True, text=True, check=True)
+        return done.stdout
+
+    try:
+        told("new-session", "-d", "-x", str(width), "-y", "24", "cat")
+        pid, tty = told("display", "-p", "#{pane_pid} #{pane_tty}").split()
+        session = wait_for(lambda: session_of(int(pid)), why="a session")
+        yield session, Path(tty), lambda: told("capture-pane", "-p").splitlines()
+    finally:
+        subprocess.run([*tmux, "kill-server"], capture_output=True, check=False)
+        shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("width", [50, 80])
+def test_what_others_write_meanwhile_begins_on_a_line_of_its_own(width: int) -> None:
+    """Another program's output, an echoed ^C, the next prompt; and no redrawing wraps."""
+    with emulated(width) as (session, device, screen):
+        for left in ("14:57", "14:56", "14:55"):
+            assert draw(session, replace(LINE, needed=("number 417", f"{left} left"))) is Drawn.YES
+
+        def shows(*rows: str) -> bool:
+            seen = [row.rstrip() for row in screen() if row.strip()]
+            return len(seen) == len(rows) and all(map(str.__contains__, seen, rows))
+
+        wait_for(lambda: shows("14:55 left"), why="one line")
+        device.write_text("make: built\r\n")
+        assert draw(session, replace(LINE, needed=("number 417", "14:54 left"))) is Drawn.YES
+        wait_for(lambda: shows("14:55 left", "make: built", "14:54 left"), why="the next line")
+        assert [row for row in screen() if "make" in row] == ["make: built"]
+        assert say(session, "borrow: granted", after_live=True)
+        device.write_text("$ ")
+        after = ("14:55 left", "make: built", "14:54 left", "borrow: granted", "$")
+        wait_for(lambda: shows(*after), why="all of it")
+
+
 def test_a_full_screen_program_is_never_drawn_on() -> None:
     with terminal_session() as (controller, session):
         cooked(controller, on=False)
@@ -133,6 +180,13 @@ def test_a_full_screen_program_is_never_drawn_on() -> None:
         assert b"\x1b" not in heard(controller)
         cooked(controller, on=True)
         assert draw(session, LINE) is Drawn.YES
+
+
+def test_a_terminal_that_can_nothing_gets_plain_lines() -> None:
+    with terminal_session(TERM="dumb") as (controller, session):
+        assert draw(session, LINE) is Drawn.NOT_HERE
+        assert say(session, "one plain line")
+        assert heard(controller) == b"\rone plain line\r\r\n"
 
 
 def test_no_live_line_where_no_line_may_go() -> None:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from borrow.cli.demo.standin_seed import Role, Seed, Trust
 from borrow_fakes import matrix
-from borrow_fakes.lab import PASSPHRASE, Home, home
+from borrow_fakes.lab import Home, home
 from borrow_fakes.matrix import Bench, Cell
 from borrow_fakes.moto_cloud import stand_in
 from borrow_fakes.tools import need
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from borrow.cli.demo.standin_process import StandInProcess
     from borrow_fakes.sdks import Sdk
@@ -112,11 +114,20 @@ def own_cloud() -> Iterator[StandInProcess]:
         yield running
 
 
+@pytest.fixture(scope="session")
+def ready(cloud: StandInProcess) -> Iterator[Path]:
+    """The state of a person alone, made by the real commands, whose daemon has not started yet."""
+    with home(AWS_ENDPOINT_URL=cloud.endpoint, AWS_DEFAULT_REGION="us-east-1") as one:
+        set_up(one, cloud)
+        yield one.state
+
+
 @pytest.fixture
-def solo(cloud: StandInProcess) -> Iterator[Home]:
-    """A person alone, set up by the real commands, with base keys in a sealed file."""
-    with alone(cloud) as one:
-        yield one
+def solo(cloud: StandInProcess, ready: Path) -> Iterator[Home]:
+    """A person alone, with base keys in a sealed file: a copy of `ready` for each test."""
+    with home(AWS_ENDPOINT_URL=cloud.endpoint, AWS_DEFAULT_REGION="us-east-1") as one:
+        shutil.copytree(ready, one.state)
+        yield one.start()
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +164,7 @@ def table(
 def alone(cloud: StandInProcess, more: str = "") -> Iterator[Home]:
     with home(AWS_ENDPOINT_URL=cloud.endpoint, AWS_DEFAULT_REGION="us-east-1") as one:
         set_up(one, cloud, more)
-        yield one
+        yield one.start()
 
 
 def set_up(one: Home, cloud: StandInProcess, more: str = "") -> None:
@@ -167,15 +178,7 @@ def set_up(one: Home, cloud: StandInProcess, more: str = "") -> None:
     )
     (one.state / "cloud.toml").chmod(0o600)
     one.borrow("daemon", "stop", ok=False)
-    key = cloud.base_key
-    one.borrow(
-        "keys",
-        "add",
-        "--sealed",
-        text=json.dumps(key),
-    )
-    one.start()
-    _ = PASSPHRASE
+    one.borrow("keys", "add", "--sealed", text=json.dumps(cloud.base_key))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -100,7 +100,7 @@ def small_disk(cloud: StandInProcess) -> Iterator[Home]:
         need(mounted.stderr if mounted.returncode else None, "run as root, outside a container")
         try:
             set_up(one, cloud)
-            yield one
+            yield one.start()
             one.borrow("daemon", "stop", ok=False)
         finally:
             subprocess.run(["umount", "-l", str(one.state)], check=False)

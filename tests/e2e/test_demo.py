@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from borrow_fakes.lab import BORROW, ROOT, wait_for
+from borrow_fakes.solo_mode import refused_with
 from borrow_fakes.tools import lacking, need
 
 if TYPE_CHECKING:
@@ -123,6 +124,21 @@ def masked(text: str) -> list[str]:
     text = re.sub(r"\d+ entries", "N entries", text)
     text = text.replace(f"local:{getpass.getuser()}", "local:USER")
     return [line.rstrip() for line in text.splitlines() if line.strip()]
+
+
+def test_the_demo_says_to_a_coding_agent_why_it_does_not_play_for_one(folder: Path) -> None:
+    done = subprocess.run(
+        [BORROW, "demo", "--unattended"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={"PATH": os.environ["PATH"], "CLAUDECODE": "1", "TMPDIR": str(folder)},
+    )
+    error, hint = refused_with(done, 3)
+    assert error == "the demo plays people, and claude-code is a coding agent to Borrow"
+    assert "`make demo`" in hint
+    assert list(folder.iterdir()) == []
 
 
 def test_the_readme_shows_what_the_demo_prints(

@@ -40,7 +40,8 @@ def unsupported(cell: Cell, why: str, env: dict[str, str] | None = None) -> bool
         return False
     failed(cell.start(env=env))
     assert cell.questions() == []
-    assert cell.home.asks() == []
+    # Of this role: what another cell's client gave up stays open for its re-run.
+    assert cell.role not in {ask["role"] for ask in cell.home.asks()}
     cell.ok(f"not supported: {why}")
     return True
 

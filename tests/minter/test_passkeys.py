@@ -215,6 +215,14 @@ def test_who_left_the_policy_does_not_sign_in(house: MinterHouse) -> None:
         people.sign_in(ceremony, anns.get(challenge_of(ceremony)))
 
 
+def test_who_left_the_policy_has_no_passkey_that_counts(house: MinterHouse) -> None:
+    """Sessions of the pages hang on it, and pushes to browsers."""
+    anns = house.passkey(ANN)
+    assert house.minter.people.passkey_is_active(anns.credential_id)
+    house.policy = load_policy(POLICY.replace(f'"{ANN}", ', ""))
+    assert not house.minter.people.passkey_is_active(anns.credential_id)
+
+
 def test_a_removed_or_unknown_passkey_proves_nothing(house: MinterHouse, ann: FakeDevice) -> None:
     people, anns = house.minter.people, house.passkey(ANN)
     assert refusal(people.passkey_remove, anns.credential_id, BO) == "unknown_passkey"
@@ -282,6 +290,7 @@ LIES = [
     ({"counter": 0}, "passkey_counter"),
     ({"signature": b"0" * 70}, "passkey_signature"),
     ({"signature": b""}, "passkey_signature"),
+    ({"extension": b"x" * 9_500}, "passkey_malformed"),  # signed, and too long for a record
 ]
 
 

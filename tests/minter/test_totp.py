@@ -154,13 +154,44 @@ def test_a_right_code_forgets_the_wrong_ones(
         house.fresh_code_time()
 
 
-def test_a_lock_is_one_persons_on_one_device(
+def test_a_lock_is_its_persons_on_all_their_devices(
     house: MinterHouse, ann: FakeDevice, secret: str
 ) -> None:
-    second = house.join(ANN)
-    lock(house, ann, secret)
+    """Who holds several devices of one person has no more guesses than who holds one."""
     request = house.ask(ann, "logs").view.request_id
-    assert house.approve(request, second, "totp")[0].view.state == "approved"
+    wrong = wrong_code(house, secret)
+    devices = [ann, house.join(ANN), house.join(ANN)]
+    states = [
+        state_of(partial(house.approve, request, devices[n % 3], "totp", code=wrong))
+        for n in range(6)
+    ]
+    assert states == ["otp_wrong"] * 4 + ["otp_locked"] * 2
+    for device in devices:
+        assert state_of(partial(house.approve, request, device, "totp")) == "otp_locked"
+
+
+def test_a_right_code_forgives_no_other_device(
+    house: MinterHouse, ann: FakeDevice, secret: str
+) -> None:
+    """Else a thief on the one could wait for their person on the other, and guess for ever."""
+    second = house.join(ANN)
+    request = house.ask(ann, "logs").view.request_id
+    wrong = wrong_code(house, secret)
+    for _ in range(4):
+        assert state_of(partial(house.approve, request, second, "totp", code=wrong)) == "otp_wrong"
+    assert house.approve(request, ann, "totp")[0].view.state == "approved"
+    house.fresh_code_time()
+    request = house.ask(ann, "logs", group="another").view.request_id
+    wrong = wrong_code(house, secret)
+    assert state_of(partial(house.approve, request, second, "totp", code=wrong)) == "otp_locked"
+
+
+def test_a_lock_is_one_persons(house: MinterHouse, ann: FakeDevice, secret: str) -> None:
+    bo = house.join("bo@example.com")
+    house.enrol_totp(bo)
+    lock(house, ann, secret)
+    request = house.ask(bo, "logs").view.request_id
+    assert house.approve(request, bo, "totp")[0].view.state == "approved"
 
 
 def test_a_sealed_code_cannot_be_moved_to_another_statement(

@@ -114,6 +114,16 @@ async def test_a60_a_passkeys_answer_that_lies_is_refused_with_its_reason(
     bea.token = token
 
 
+async def test_a_signed_answer_that_no_record_could_hold_is_refused(
+    ann: Client, bea: Visitor
+) -> None:
+    """Its owner's own software may sign any amount; what M then signs has to fit into a token."""
+    request = await asked(ann)
+    page = await bea.approve(request, extension=b"x" * 9_500)
+    assert (page.status, page.state) == (400, "passkey_malformed")
+    assert (await bea.approve(request)).status == 200
+
+
 async def test_a56_a_yes_over_changed_bytes_is_refused(ann: Client, bea: Visitor) -> None:
     request = await asked(ann, seconds=1800)
     told = (await bea.statement(request, seconds=900)).json
@@ -250,6 +260,18 @@ async def test_a49_hostile_text_is_inert_and_visible_on_every_page(
         assert "onerror=alert(1)>" not in page.text
         assert not {"\x1b", "\u202e"} & set(page.text)
     assert any("\\u{1b}[2J\\u{202e}gpj\\u{a}X: y" in page.text for page in pages)
+
+
+async def test_writing_from_the_right_reorders_nothing_of_ours(
+    desk: FrontDesk, own: Visitor
+) -> None:
+    """It is nothing to forbid, and held together as Unicode's UAX #9 says."""
+    ann = await desk.join(ANN, "\u05e9\u05dc\u05d5\u05dd 1")
+    await asked(ann, "dev-phone", reason="\u0645\u0631\u062d\u0628\u0627 prod")
+    text = (await own.get("/keys")).text + (await own.get("/")).text
+    assert "\u2068\u05e9\u05dc\u05d5\u05dd 1\u2069" in text
+    assert "\u2068\u0645\u0631\u062d\u0628\u0627 prod\u2069" in text
+    assert text.count("\u2068") == text.count("\u2069")
 
 
 async def test_what_the_device_claims_stands_in_its_own_block(ann: Client, bea: Visitor) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from jinja2 import DictLoader, Environment, StrictUndefined
+from multidict import CIMultiDict
 
 from borrow.approver.desk import DESK
 from borrow.approver.pages.guard import CSP
+from borrow.approver.pages.room import ROOM
 from borrow.approver.pages.routes import routes
 from borrow.approver.pages.session import IDLE, LONGEST
 from borrow.protocol.strict import from_b64url
@@ -86,6 +89,50 @@ async def test_no_post_is_taken_from_elsewhere(own: Visitor, sent: dict[str, str
         assert page.status == 403, path
         assert "another site" in page.text
     assert (await own.get("/")).status == 200  # and nobody was signed out
+
+
+@pytest.mark.parametrize("name", ["Origin", "Sec-Fetch-Site"])
+async def test_a_post_that_says_two_places_is_of_neither(
+    desk: FrontDesk, own: Visitor, name: str
+) -> None:
+    """No browser sends two; a header that somebody on the way put in front is no way round."""
+    ours = CIMultiDict(own.sent | {"Host": f"localhost:{desk.port}"})
+    ours.add(name, "cross-site" if name == "Sec-Fetch-Site" else "https://evil.example.com")
+    url = f"{desk.issuer}/signin/begin"
+    async with own.session.post(url, headers=ours, json={}) as answer:
+        assert answer.status == 403
+        assert (await answer.json())["borrow_state"] == "cross_site"
+
+
+async def test_a_page_that_fails_leaves_with_the_guards_headers(
+    desk: FrontDesk, stranger: Visitor
+) -> None:
+    """Also where the page that would say so fails: a person reads a sentence, and no traceback."""
+    broken = DictLoader(dict.fromkeys(("signin.html", "error.html"), "{{ nothing.at.all }}"))
+    desk.app[ROOM].renderer._made = Environment(
+        loader=broken, undefined=StrictUndefined, autoescape=True
+    )
+    for path in ("/signin", "/static/none"):
+        page = await stranger.get(path)
+        assert page.status == 500
+        assert page.headers["Content-Security-Policy"] == CSP
+        assert page.headers["X-Frame-Options"] == "DENY"
+        assert page.headers["Cache-Control"] == "no-store"
+        assert page.headers["Content-Type"].startswith("text/plain")
+        assert page.text.startswith("Something went wrong here.")
+    assert (await stranger.post("/signin/begin", {})).status == 200
+
+
+async def test_who_left_the_policy_is_signed_out(
+    desk: FrontDesk, own: Visitor, ann: Client
+) -> None:
+    """Their session would go on to show what waits, and to deny it, for as long as a month."""
+    await ann.ask("dev-phone", **PHONE)
+    assert (await own.get("/")).status == 200
+    await desk.close()
+    desk.policy = desk.policy.replace(f'"{ANN}", ', "").replace(f', "{ANN}"', "")
+    await desk.open()
+    assert (await own.get("/")).to == "/signin"
 
 
 async def test_another_name_for_the_loopback_gets_nothing(desk: FrontDesk, own: Visitor) -> None:

@@ -17,6 +17,7 @@ from borrow.policy.model import (
     AskPeers,
     AskSelf,
     Auto,
+    Mode,
     NeedsMore,
     Policy,
     Refuse,
@@ -350,3 +351,53 @@ def test_the_explanation_tells_the_decision(team: Policy, ask: Ask) -> None:
             assert deciders == []
         case _:
             assert deciders == [verdict.rule.id]
+
+
+# Tier critical: all of a yes by one person, whatever the rules say
+
+
+def critical(text: str) -> Policy:
+    bare = text.replace('[[deny]]\nid = "no-org-admin"', '[[deny]]\nid = "no-org"').replace(
+        'roles = ["org-*"]', 'roles = ["org-other*"]'
+    )
+    approve = 'mode = "peer", from = ["group:sec"]'
+    return load_policy(
+        bare + '[[rule]]\nid = "root"\nwho = ["group:payments"]\nroles = ["org-admin"]\n'
+        f"approve = {{ {approve} }}\n"
+    )
+
+
+def test_a_critical_role_takes_every_kind_from_one_person(team_text: str) -> None:
+    verdict = decide(critical(team_text), Ask(ANN, "org-admin", 0))
+    assert isinstance(verdict, AskPeers)
+    assert (verdict.factors, verdict.every) == (frozenset({"passkey", "device"}), True)
+
+
+def test_a_sensitive_role_takes_any_kind(team: Policy) -> None:
+    verdict = decide(team, write())
+    assert isinstance(verdict, AskPeers)
+    assert not verdict.every
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+@pytest.mark.parametrize("factors", [(), ("passkey",), ("device",), ("passkey", "totp"),
+                                     ("consent",), ("totp", "consent")])  # fmt: skip
+def test_nothing_less_is_ever_asked_for_a_critical_role(
+    team_text: str, mode: Mode, factors: tuple[str, ...]
+) -> None:
+    """Even by rules that no file could hold: `load` refuses them, and `decide` does too."""
+    policy = critical(team_text)
+    rules = tuple(
+        replace(rule, approve=replace(rule.approve, mode=mode, factors=frozenset(factors)))
+        for rule in policy.rules
+    )
+    for agent in ("", "some-agent"):
+        ask = Ask(ANN, "org-admin", 0, agent=agent)
+        verdict = decide(replace(policy, rules=rules), ask)
+        assert told(verdict) == ("no_rule", "root")
+
+
+def test_explain_says_that_both_are_needed(team_text: str) -> None:
+    explained = explain(critical(team_text), Ask(ANN, "org-admin", 0))
+    assert "both device and passkey" in explained.answer
+    assert explained.as_dict()["every"] is True

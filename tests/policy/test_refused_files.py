@@ -203,6 +203,37 @@ def test_a_click_alone_is_refused_for_a_sensitive_role() -> None:
     assert "'r' of tier sensitive" in told
 
 
+@pytest.mark.parametrize(
+    ("approve", "why"),
+    [
+        ('mode = "auto"', "rule[one].approve.mode auto asks nobody else"),
+        ('mode = "auto", budget = "1/24h"', "rule[one].approve.mode auto asks nobody else"),
+        ('mode = "self"', "rule[one].approve.mode self asks nobody else"),
+        ('mode = "self", factor = ["passkey"], match = true', "mode self asks nobody else"),
+        ('mode = "peer", from = ["bo@example.com"], factor = ["passkey"]', "takes one of two"),
+        ('mode = "peer", from = ["bo@example.com"], factor = ["device"]', "takes one of two"),
+    ],
+)
+def test_a_rule_whose_yes_could_never_be_whole_for_a_critical_role_is_refused(
+    approve: str, why: str
+) -> None:
+    """By name and by a glob: nobody should learn it on the day the role is needed."""
+    text = BASE.replace('"low"', '"critical"').replace('mode = "self"', approve)
+    told = refused(text)
+    assert why in told
+    assert "'r' of tier critical" in told
+    assert "team.toml:11:" in told
+    assert "'r' of tier critical" in refused(text.replace('roles = ["r"]', 'roles = ["*"]'))
+
+
+def test_a_critical_role_cannot_be_a_base() -> None:
+    text = BASE.replace('"low"', '"critical"').replace(
+        'mode = "self"', 'mode = "peer", from = ["bo@example.com"]'
+    )
+    elastic = '[roles.e]\naws = "arn:aws:iam::111122223333:role/E"\nbase = "r"\n'
+    assert "which is of tier critical" in refused(text + elastic)
+
+
 def test_a_base_must_be_harmless() -> None:
     text = BASE.replace('"low"', '"sensitive"') + (
         '[roles.e]\naws = "arn:aws:iam::111122223333:role/E"\nbase = "r"\n'

@@ -172,12 +172,8 @@ def test_a_sensitive_role_granted_without_limit_is_a_warning() -> None:
     assert found(text + rule("a", 'approve = { mode = "auto", budget = "3/24h" }')) == []
 
 
-def test_a_critical_role_that_asks_nobody_else_is_a_warning() -> None:
-    text = BASE.replace('"low"', '"critical"')
-    assert found(text + rule("a", SELF)) == [
-        ("warning", "rule a", "'read' is critical, and mode self asks nobody else")
-    ]
-    assert found(text + rule("a", PEER)) == []
+def test_a_critical_role_that_asks_another_person_for_both_is_sound() -> None:
+    assert found(BASE.replace('"low"', '"critical"') + rule("a", PEER)) == []
 
 
 def test_one_aws_role_under_two_tiers_is_a_warning() -> None:

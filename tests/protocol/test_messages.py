@@ -196,6 +196,19 @@ def test_evidence_covers_exactly_the_statement() -> None:
         decision.verify_statement_signature(evidence, DEVICE.keys, data + b" ")
 
 
+def test_a_consent_is_no_statement_of_a_device() -> None:
+    data = statement().to_bytes()
+    consent = decision.sign_consent(data, DEVICE.sig)
+    assert decision.verify_consent(consent, DEVICE.keys, data) == thumbprint(DEVICE.sig)
+    with pytest.raises(Untrusted):
+        decision.verify_statement_signature(consent, DEVICE.keys, data)
+    before = decision.sign_statement(data, DEVICE.sig)  # what a device of before sends
+    assert decision.verify_consent(before, DEVICE.keys, data) == thumbprint(DEVICE.sig)
+    for token in (consent, before):
+        with pytest.raises(Untrusted):
+            decision.verify_consent(token, DEVICE.keys, data + b" ")
+
+
 def test_a_code_cannot_be_moved_to_another_request() -> None:
     minter = new_key()
     one, two = statement().to_bytes(), statement(request_hash="i" * 43).to_bytes()

@@ -33,6 +33,7 @@ from borrow.approver.channels.outbound import Outbound
 from borrow.approver.contacts import Contacts
 from borrow.approver.desk import DESK, Desk
 from borrow.approver.devices import Devices
+from borrow.approver.logchecks import LogChecks
 from borrow.approver.notices import Notices
 from borrow.approver.paces import Paces
 from borrow.approver.pages import routes as pages
@@ -90,7 +91,8 @@ def build_app(
         paces=Paces(burst=settings.calls_burst, rate=settings.calls_rate, ticks=ticks),
         calls=calls,
         contacts=Contacts(clock),
-        outbound=Outbound(settings.push_allow_hosts, resolver=resolver),
+        log_checks=LogChecks(minter),
+        outbound=Outbound(settings.push_allow_hosts, resolver=resolver, proxy=settings.push_proxy),
         vapid=vapid,
     )
     app[ROOM] = Room.of(settings, ticks)

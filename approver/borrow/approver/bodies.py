@@ -76,6 +76,8 @@ async def _body(request: web.Request, media_type: str) -> bytes:
     charset = (request.charset or "utf-8").lower()
     if request.content_type != media_type or charset not in ("utf-8", "utf8"):
         raise Untrusted(f"the body is not {media_type}", state="media_type")
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise Untrusted("the body is compressed", state="media_type")
     try:
         # One that trickles would hold its connection for ever.
         async with asyncio.timeout(request.app[DESK].settings.body_within):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from aiohttp import web
 
 from borrow.approver import tickets
 from borrow.approver.auth import bearer
 from borrow.approver.bodies import path_id
 from borrow.approver.desk import DESK
-from borrow.approver.summaries import grant_summary
+from borrow.approver.summaries import grant_summary, halves_of
 from borrow.protocol.errors import Refused
 from borrow.protocol.text import shown
 
@@ -34,7 +36,7 @@ async def asked(request: web.Request) -> web.Response:
     async with desk.store.reading() as db:
         eyes = await tickets.eyes(db, view.request_id, now=desk.clock())
         usual = await tickets.usual_wait(db, view.role.identifier)
-    answer = {
+    answer: dict[str, Any] = {
         "request": view.request_id,
         "role": view.role.identifier,
         "account": view.account,
@@ -54,6 +56,8 @@ async def asked(request: web.Request) -> web.Response:
         "reason": shown(view.reason) if view.reason else "",
         "grant": view.grant_id,
     }
+    if view.halves:
+        answer["halves"] = halves_of(view)
     return web.json_response(answer)
 
 

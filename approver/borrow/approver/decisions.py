@@ -7,7 +7,7 @@ checked here against what is pending, and judged by the minter, which alone coun
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
@@ -55,9 +55,17 @@ async def show(request: web.Request) -> web.Response:
         before = await desk.minter.previous(view.request_id)
         answer["last"] = None if before is None else last_summary(before)
     if caller.person in view.deciders and caller.client_id != view.client_id:
-        async with desk.store.writing() as db:
-            await tickets.saw(db, view.request_id, caller.person, now=desk.clock())
+        await note_seen(desk, view, caller.person)
     return web.json_response(answer)
+
+
+async def note_seen(desk: Desk, view: RequestView, person: str) -> None:
+    """For the one who asks to see. Looking goes on where that cannot be written (a full disk)."""
+    try:
+        async with desk.store.writing() as db:
+            await tickets.saw(db, view.request_id, person, now=desk.clock())
+    except Unavailable:
+        logger.warning("who looked was not noted", extra={"request": view.request_id})
 
 
 async def decide(request: web.Request) -> web.Response:
@@ -84,7 +92,10 @@ async def decide(request: web.Request) -> web.Response:
         evidence=read_evidence(evidence) if evidence else None,
         reason=reason,
     )
-    answer = {"request": subject, "state": after.state.value, "decision": choice}
+    answer: dict[str, Any] = {"request": subject, "state": after.state.value, "decision": choice}
+    mine = [each for each in after.halves if each.approver == caller.person]
+    if choice == "approve" and mine:
+        answer["missing"] = list(mine[0].missing)
     return web.json_response(answer | ({"record": record} if record else {}))
 
 

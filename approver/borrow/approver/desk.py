@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from borrow.approver.channels.outbound import Outbound
     from borrow.approver.contacts import Contacts
     from borrow.approver.devices import Devices
+    from borrow.approver.logchecks import LogChecks
     from borrow.approver.notices import Notices
     from borrow.approver.paces import Paces
     from borrow.approver.ports import MinterPort
@@ -40,6 +41,7 @@ class Desk:
     calls: Calls
     outbound: Outbound
     contacts: Contacts
+    log_checks: LogChecks
     vapid: ECKey | None = field(default=None, repr=False)  # signs pushes; without it there are none
 
     def is_admin(self, person: str) -> bool:

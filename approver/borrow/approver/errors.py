@@ -91,6 +91,7 @@ _OTHER: Final = {
     405: ("method_not_allowed", "that is not how this is called"),
     413: ("body_too_large", "the body is too large"),
 }
+_NO_PAGE: Final = "default-src 'none'; frame-ancestors 'none'"
 _INTERNAL: Final = ("internal", "something went wrong here")
 
 
@@ -138,6 +139,7 @@ def middleware(clock: Callable[[], float]) -> Middleware:
 def _sealed_off(response: Response) -> Response:
     response.headers.setdefault("Cache-Control", "no-store")
     response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers.setdefault("Content-Security-Policy", _NO_PAGE)  # a page has its own
     response.headers["Server"] = "borrow"
     return response
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from borrow.protocol.halves import Half, to_json
 from borrow.protocol.lifecycle import RequestState
 
 if TYPE_CHECKING:
@@ -40,7 +41,19 @@ def request_summary(view: RequestView, person: str) -> dict[str, Any]:
         "deciders": list(view.deciders),
         "decided_by": list(view.decided_by),
     }
+    if view.every:
+        mine = next((each.given for each in view.halves if each.approver == person), ())
+        out |= {"every": True, "given": list(mine), "halves": halves_of(view, but=person)}
     return out | ({"number": view.number} if view.mode == "peer" else {})
+
+
+def halves_of(view: RequestView, *, but: str = "") -> list[dict[str, Any]]:
+    """Who else than `but` said a part of a yes, and what is missing of it."""
+    return [
+        to_json(Half(each.approver, each.given, each.missing))
+        for each in view.halves
+        if each.approver != but
+    ]
 
 
 def last_summary(view: RequestView) -> dict[str, Any]:

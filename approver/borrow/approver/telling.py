@@ -12,6 +12,7 @@ from borrow.approver.outbox import Letter
 from borrow.approver.skew import stamp
 from borrow.protocol.durations import show_duration
 from borrow.protocol.events import NOTICE, SESSION_REVOKED
+from borrow.protocol.halves import read_halves, sentence
 from borrow.protocol.text import shown
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from borrow.minter.port import Change, RequestView
 
 ASKED: Final = "request_asked"  # ours: the minter reports changes, and asking is an answer
+HALF: Final = "request_half"
 OVER: Final = frozenset({"grant_expired", "grant_released", "grant_revoked"})
 STOPPED: Final = frozenset({"device_frozen", "device_removed"})
 # A session ends here for a reason its device does not know yet (CAEP).
@@ -32,6 +34,7 @@ _TEXT: Final = {
     "request_expired": "nobody answered {person}'s request for {role} in time",
     "request_lapsed": "{person}'s approved request for {role} was not used in time",
     "request_cancelled": "{person}'s request for {role} was cancelled",
+    "request_half": "half a yes to {role}: ",
     "request_revoked": "{person}'s request for {role} was revoked",
     "grant_opened": "{person} may use {role} now",
     "grant_resumed": "{person} goes on using {role}",
@@ -62,6 +65,8 @@ def notice(change: Change, now: float) -> dict[str, Any]:
         details[sort] = name
     if sort in ("request", "grant"):
         details["hint"] = f"borrow not-me {name}"
+    if change.kind == HALF:  # the asker's own "not me" is no answer of whoever was asked
+        details["hint"] = f"borrow approve {name}, or if it was not you: borrow deny {name}"
     for member in ("request", "grant"):
         other = change.details.get(member)
         if isinstance(other, str) and other:
@@ -118,6 +123,8 @@ def _sentence(change: Change) -> str:
     text = pattern.format(
         person=_plain(change.person), role=_plain(change.role), kind=_plain(change.kind)
     )
+    if change.kind == HALF:
+        return text + sentence(read_halves([change.details | {"person": change.person}])[0])
     until, by, reason = (change.details.get(name) for name in ("expires_at", "by", "reason"))
     if change.kind == "grant_opened" and isinstance(until, int | float):
         text += f" until {stamp(until)}"

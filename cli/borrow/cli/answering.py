@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,9 +18,10 @@ import click
 from borrow.cli import say
 from borrow.cli.client import segment
 from borrow.cli.errors import WrongUse
-from borrow.cli.options import json_option, request_argument
+from borrow.cli.options import json_option, maybe_request_argument, request_argument
 from borrow.protocol.durations import show_duration
 from borrow.protocol.errors import BorrowError, Misconfigured, Refused, Untrusted
+from borrow.protocol.halves import given_by_me, read_halves, sentence, so_far, still_missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,6 +88,9 @@ def inbox(*, watch: bool, browser: bool, as_json: bool) -> int:
             ("request", "role", "for", "asked by", "reason", "left"),
             [_row(one, now) for one in waiting],
         )
+        for one in waiting:
+            if told := so_far(one):
+                say.note(f"{say.text_of(one.get('request'))}: {told}")
         say.note("look and answer: borrow approve ID, borrow deny ID; or borrow inbox --watch")
     return 0
 
@@ -123,6 +128,11 @@ def facts(one: dict[str, Any], now: float) -> Iterator[tuple[str, str]]:
     yield "rule", text(one.get("rule"))
     if denials := int(say.number_of(one.get("earlier_denials"))):
         yield "denied", f"{denials} time{'s' if denials > 1 else ''} before"
+    if one.get("every") is True:
+        yield "takes", "your passkey and this workstation, both"
+        yield "so far", so_far(one)
+        for half in read_halves(one.get("halves")):
+            yield "so far", sentence(half)
     yield "words", text(one.get("words"))
     yield "number", text(one.get("number"))
     yield "left", say.left(say.number_of(one.get("expires_at")) - now)
@@ -176,21 +186,23 @@ def show(one: dict[str, Any], now: float) -> None:
 
 
 @click.command()
-@request_argument
+@maybe_request_argument
 @click.option(
     "-y", "--yes", is_flag=True, help="Do not ask; only where no number or code is needed."
 )
 @click.option("--code-fd", type=int, metavar="N", help="Read the authenticator's code from here.")
 @json_option
 def approve(subject: str, *, yes: bool, code_fd: int | None, as_json: bool) -> None:
-    """Say yes to a request, after it was shown.
+    """Say yes to a request, after it was shown. At a terminal the only one needs no ID.
 
     The number is typed, never an argument: it proves that you look at the program that waits.
     """
     client = _client()
+    subject = subject or _the_only_one(client, "approve", yes=yes)
     one = _decision(client, subject)
     kinds = _kinds(one)
     _refuse_what_only_pages_take(one, kinds)
+    _refuse_second_half(one)
     wants_number = bool(one.get("match")) and one.get("mode") == "self"
     wants_code = "totp" in kinds and "consent" not in kinds and "device" not in kinds
     line = f"borrow approve {say.text_of(one.get('request'), subject)}"
@@ -200,20 +212,33 @@ def approve(subject: str, *, yes: bool, code_fd: int | None, as_json: bool) -> N
     if not yes:
         show(one, _now())
     body: dict[str, Any] = {"decision": "approve", "request_hash": one.get("request_hash", "")}
-    if wants_number:
-        body["number"] = say.ask(
-            "number shown where it was asked", without=f"{line} (at a terminal)"
-        )
-    elif one.get("match"):
-        body["number"] = one.get("number", "")
-    if wants_code:
-        body["code"] = _code(code_fd, line)
-    if not (yes or wants_number or wants_code) and not say.confirm(
-        "approve it?", without=f"{line} -y"
-    ):
-        say.note("nothing was decided; the request stays open")
-        raise KeyboardInterrupt
+    with _or_undecided():
+        if wants_number:
+            body["number"] = say.ask(
+                "number shown where it was asked", without=f"{line} (at a terminal)"
+            )
+        elif one.get("match"):
+            body["number"] = one.get("number", "")
+        if wants_code:
+            body["code"] = _code(code_fd, line)
+        if not (yes or wants_number or wants_code):
+            _confirm("approve it?", f"{line} -y")
     _done(client.post(_path(one), body), "approved", one, as_json=as_json)
+
+
+@contextmanager
+def _or_undecided() -> Iterator[None]:
+    """Ctrl-C, the end of input and a bare Enter decide nothing; say so."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say.note("\nnothing was decided; the request stays open")
+        raise
+
+
+def _confirm(question: str, without: str) -> None:
+    if not say.confirm(question, without=without):
+        raise KeyboardInterrupt
 
 
 def _kinds(one: dict[str, Any]) -> tuple[str, ...]:
@@ -228,16 +253,25 @@ def _refuse_what_only_pages_take(one: dict[str, Any], kinds: tuple[str, ...]) ->
     somebody_elses = bool(one.get("mine")) and not own  # which is told as such
     if not kinds or somebody_elses or any(kind in kinds for kind in here):
         return
+    raise Refused(
+        "this yes takes a passkey, on your phone or in a browser", hint=_page(one), state="factor"
+    )
+
+
+def _refuse_second_half(one: dict[str, Any]) -> None:
+    """What this command can give is there already."""
+    if "device" in given_by_me(one):
+        raise Refused(so_far(one), hint=_page(one), state="half_given")
+
+
+def _page(one: dict[str, Any]) -> str:
     from borrow.cli.home import open_home
     from borrow.cli.pages import pages_of
 
     try:
-        hint = f"open {pages_of(open_home())}/r/{one.get('request')}"
+        return f"open {pages_of(open_home())}/r/{one.get('request')}"
     except BorrowError:
-        hint = "open the approver's pages: `borrow inbox --browser`"
-    raise Refused(
-        "this yes takes a passkey, on your phone or in a browser", hint=hint, state="factor"
-    )
+        return "open the approver's pages: `borrow inbox --browser`"
 
 
 def _code(code_fd: int | None, line: str) -> str:
@@ -251,19 +285,19 @@ def _code(code_fd: int | None, line: str) -> str:
 
 
 @click.command()
-@request_argument
+@maybe_request_argument
 @click.option("-m", "--reason", default="", help="Why not; the person who asked sees it.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @json_option
 def deny(subject: str, *, reason: str, yes: bool, as_json: bool) -> None:
-    """Say no to a request."""
+    """Say no to a request. At a terminal the only one needs no ID."""
     client = _client()
+    subject = subject or _the_only_one(client, "deny", yes=yes)
     one = _decision(client, subject)
     if not yes and say.can_ask():
         show(one, _now())
-        if not say.confirm("deny it?", without=f"borrow deny {subject} -y"):
-            say.note("nothing was decided; the request stays open")
-            raise KeyboardInterrupt
+        with _or_undecided():
+            _confirm("deny it?", f"borrow deny {subject} -y")
     body = {"decision": "deny", "request_hash": one.get("request_hash", ""), "reason": reason}
     _done(client.post(_path(one), body), "denied", one, as_json=as_json)
 
@@ -294,6 +328,30 @@ def not_me(subject: str, *, as_json: bool) -> None:
         if home.mode() == "solo"
         else "unfreezing takes another person; your admins were told"
     )
+
+
+def _the_only_one(client: Control, word: str, *, yes: bool) -> str:
+    """The request that somebody means who names none: at a terminal, where it is shown to them.
+
+    A script names what it answers: what waits may be another's question by then.
+    """
+    waiting = decisions(client)
+    if not waiting:
+        raise Misconfigured(
+            "nothing waits for your answer", hint="`borrow` shows what you asked for and hold"
+        )
+    first = say.text_of(waiting[0].get("request"))
+    line = f"borrow {word} {first}" + (" -y" if yes else "")
+    if len(waiting) > 1:
+        raise WrongUse(
+            f"{len(waiting)} requests wait for your answer: which one?",
+            hint=f"{line}, or another of `borrow inbox`",
+        )
+    if yes or not say.can_ask():
+        role = say.text_of(waiting[0].get("role"))
+        raise WrongUse(f"name the request that is meant; one waits, for {role}", hint=line)
+    say.note("one request waits for your answer")
+    return first
 
 
 def _decision(client: Control, subject: str) -> dict[str, Any]:
@@ -330,8 +388,12 @@ def _path(one: dict[str, Any]) -> str:
 def _done(answer: dict[str, Any], word: str, one: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         say.document(answer)
-    else:
-        say.line(f"{word}: {say.text_of(one.get('role'))} ({say.text_of(one.get('request'))})")
+        return
+    named = f"{say.text_of(one.get('role'))} ({say.text_of(one.get('request'))})"
+    lacks = still_missing(answer)
+    say.line(f"half a yes: {named}" if lacks else f"{word}: {named}")
+    if lacks:
+        say.note(f"{lacks}: {_page(one)}")
 
 
 def _now() -> float:

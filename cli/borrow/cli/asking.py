@@ -19,7 +19,14 @@ from borrow.cli.options import (
     needed_options,
     role_argument,
 )
-from borrow.protocol.errors import BorrowError, Needs, Refused, Unavailable, Untrusted
+from borrow.protocol.errors import (
+    BorrowError,
+    Misconfigured,
+    Needs,
+    Refused,
+    Unavailable,
+    Untrusted,
+)
 
 if TYPE_CHECKING:
     from borrow.cli.client import Control
@@ -207,9 +214,17 @@ def error_of_event(event: dict[str, Any]) -> BorrowError:
         case "unavailable":
             message = message or "the approver cannot be reached"
             return Unavailable(message, hint=hint, state=state)
+        case _ if inner.get("unavailable") is True:
+            return Unavailable(message or "not now", hint=hint or "ask again", state=state)
         case _ if state in ("expired", "expired_token", "lapsed"):
             message = message or "nobody answered in time"
             return Unavailable(message, hint=hint or "ask again", state=state)
+        case _ if event.get("kind") == Unavailable.code:
+            return Unavailable(message or "no answer", hint=hint, state=state)
+        case _ if event.get("kind") == Misconfigured.code:
+            return Misconfigured(message or "something is set up wrongly", hint=hint, state=state)
+        case _ if event.get("kind") == Untrusted.code:
+            return Untrusted(message or "the answer is not to be trusted", hint=hint, state=state)
         case _:
             return Refused(message or "refused", hint=hint, state=state, request=request)
 

@@ -189,25 +189,30 @@ def _sections(text: str, odd: list[int] | None = None) -> Iterator[Section]:
     section: Section | None = None
     lines: list[str] | None = None
     odd = [] if odd is None else odd
-    for number, line in enumerate(text.splitlines(), 1):
-        header = _HEADER.match(line)
-        if header and not line[:1].isspace():
+    depth = 0  # of the key whose lines these are: what stands deeper belongs to it
+    lost = False  # that key is none, and what belongs to it is left out with it
+    for number, whole in enumerate(text.splitlines(), 1):
+        line = whole.lstrip()
+        indent = len(whole) - len(line)
+        goes_on = (lines is not None or lost) and indent > depth
+        header = None if goes_on else _HEADER.match(line)
+        if header:
             if section is not None:
                 yield section
-            section, lines = Section(" ".join(header[1].split())), None
-        elif not line.strip() or line.lstrip()[0] in "#;":
+            section, lines, lost = Section(" ".join(header[1].split())), None, False
+        elif not line or line[0] in "#;":
             continue
         elif section is None:
             odd.append(number)
-        elif line[0].isspace():
-            nested = _KEY.match(line.lstrip())
+        elif goes_on:
+            nested = _KEY.match(line)
             if lines is not None and not (nested and nested[1].lower() in _SECRETS):
-                lines.append(line)  # a nested key, such as those below `s3 =`
+                lines.append(f"  {line}")  # a nested key, such as those below `s3 =`
         elif key := _KEY.match(line):
-            lines = section.keys.setdefault(key[1].lower(), [])
+            lines, depth, lost = section.keys.setdefault(key[1].lower(), []), indent, False
             lines[:] = [line]
         else:
-            lines = None
+            lines, depth, lost = None, indent, True
             odd.append(number)
     if section is not None:
         yield section
@@ -238,9 +243,10 @@ def read(path: Path) -> str:
     """The text of `path`, or '' if there is none to be read."""
     try:
         with path.open("rb") as file:
-            return file.read(MAX_FILE).decode("utf-8-sig", "replace")
+            text = file.read(MAX_FILE).decode("utf-8-sig", "replace")
     except OSError:
         return ""
+    return text.replace("\0", "\ufffd")  # no variable can hold the first
 
 
 def active_profile(environment: Mapping[str, str]) -> str:

@@ -116,6 +116,8 @@ def yes_by(entry: dict[str, Any]) -> str:
     """Who says yes, in words: `nobody`, `you (totp, number)`, `others`."""
     factors = entry.get("factors")
     kinds = [str(kind) for kind in factors] if isinstance(factors, list) else []
+    if entry.get("every") is True:
+        kinds = [" and ".join(kinds)]
     if entry.get("match"):
         kinds.append("number")
     how = f" ({', '.join(kinds)})" if kinds else ""

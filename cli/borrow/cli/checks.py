@@ -5,6 +5,7 @@ Collecting the facts (files, sockets, the approver) is `doctor`'s; nothing here 
 
 from __future__ import annotations
 
+import os
 import shlex
 import stat
 from dataclasses import dataclass
@@ -14,7 +15,6 @@ from borrow.cli.client import NOT_RUNNING
 from borrow.cli.environment import CREDENTIAL_VARIABLES, LOOPBACK
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 Level = Literal["ok", "warning", "error"]
 SKEW: Final = 60.0  # seconds; past it approver and device refuse each other's signatures
+LEAST_ROOM: Final = 1 << 20  # bytes
 STALE: Final = 120.0  # seconds without contact while something waits or is lent
 _PROXIES: Final = ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
 _WAYS: Final = (
@@ -70,6 +71,25 @@ def private(path: Path, seen: os.stat_result, uid: int) -> Iterator[Finding]:
         yield Finding(
             "error", "modes", f"{path} is open to others (mode {mode:04o})", f"chmod 600 {quoted}"
         )
+
+
+def room(path: Path, seen: os.statvfs_result, *, root: bool) -> Iterator[Finding]:
+    """Where each decision is written before it takes effect, a full disk stops everything."""
+    blocks = seen.f_bfree if root else seen.f_bavail
+    if seen.f_flag & os.ST_RDONLY:
+        told = f"{path} is read-only: nothing can be recorded, so nothing is lent"
+        hint = "set BORROW_STATE_DIR to a folder that can be written to"
+        yield Finding("error", "room", told, hint)
+        return
+    if blocks * seen.f_frsize < LEAST_ROOM:
+        told = (
+            f"there is no room left where {path} lies: nothing can be recorded, so nothing is lent"
+        )
+    elif seen.f_files and not (seen.f_ffree if root else seen.f_favail):
+        told = f"no more files can be made where {path} lies: nothing is lent"
+    else:
+        return
+    yield Finding("error", "room", told, f"make room: df -h {shlex.quote(str(path))}")
 
 
 def environment(variables: Mapping[str, str]) -> Iterator[Finding]:

@@ -30,24 +30,50 @@ def read_profiles(files: AwsFiles) -> Profiles:
     broken = ""
     # The credentials file wins for a key that both have, as in the SDKs.
     for path, prefixed in ((files.config, True), (files.credentials, False)):
-        sections, why = _sections(read(path))
-        broken = broken or (f"{path}{why}" if why else "")
-        for header, keys in sections.items():
+        broken = broken or _stop(path)
+        for header, keys in _sections(read(path)).items():
             name = profile_of(header) if prefixed else header.strip()
             if name is not None:
                 found.setdefault(name, {}).update(keys)
     return Profiles(found, broken)
 
 
-def _sections(text: str) -> tuple[dict[str, dict[str, str]], str]:
+def _sections(text: str) -> dict[str, dict[str, str]]:
     parser = configparser.RawConfigParser(default_section="", strict=False)
     try:
         parser.read_string(text)
+    except configparser.Error:
+        return {}
+    return {name: dict(parser.items(name)) for name in parser.sections()}
+
+
+def python_stops(data: bytes) -> str:
+    """Where boto3 and the AWS CLI give up on a file that others read: `:LINE: WHY`, or ""."""
+    if data.startswith(b"\xef\xbb\xbf"):
+        return ":1: it begins with a byte order mark"
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as exc:
+        return f":{1 + data[: exc.start].count(10)}: not UTF-8"
+    try:
+        configparser.RawConfigParser(default_section="").read_string(text)
+    except configparser.DuplicateSectionError as exc:
+        return f":{exc.lineno}: [{exc.section}] is there twice"
+    except configparser.DuplicateOptionError as exc:
+        return f":{exc.lineno}: [{exc.section}] has {exc.option} twice"
     except configparser.Error as exc:
         # One kind has the first line as a number, another a list of all of them.
         several = getattr(exc, "errors", None) or [(getattr(exc, "lineno", 1), "")]
-        return {}, f":{several[0][0]}: not a configuration file"
-    return {name: dict(parser.items(name)) for name in parser.sections()}, ""
+        return f":{several[0][0]}: not a configuration file"
+    return ""
+
+
+def _stop(path: Path) -> str:
+    try:
+        why = python_stops(path.read_bytes())
+    except OSError:
+        return ""
+    return why and f"{path}{why}"
 
 
 def profile_of(header: str) -> str | None:
@@ -63,4 +89,4 @@ def has_boto2(home: Path, named: str) -> bool:
     from borrow.cli.awsconfig import read
 
     places = [type(home)(named)] if named else [type(home)("/etc/boto.cfg"), home / ".boto"]
-    return any("aws_access_key_id" in _sections(read(p))[0].get("Credentials", {}) for p in places)
+    return any("aws_access_key_id" in _sections(read(p)).get("Credentials", {}) for p in places)

@@ -15,6 +15,7 @@ from borrow.cli.options import duration, held_argument, json_option
 from borrow.cli.usage import joined
 from borrow.protocol.durations import show_duration
 from borrow.protocol.errors import Misconfigured, Refused, Unavailable, Untrusted
+from borrow.protocol.halves import read_halves, sentence
 
 if TYPE_CHECKING:
     from borrow.cli.client import Control
@@ -34,8 +35,8 @@ def _client() -> Control:
 def give_back(what: str, *, all_of_them: bool, as_json: bool) -> None:
     """Give a role back before its time; what was asked and not answered is withdrawn.
 
-    Without ROLE the only one that is held. Keys that a program has already live until their own
-    end: a cloud session cannot be recalled.
+    Without ROLE the only one that is held; an open question is named by its role or id. Keys that
+    a program has already live until their own end: a cloud session cannot be recalled.
     """
     if what and all_of_them:
         raise WrongUse("either ROLE or --all", hint=f"borrow return {what}")
@@ -44,13 +45,24 @@ def give_back(what: str, *, all_of_them: bool, as_json: bool) -> None:
         _withdraw(client, what, as_json=as_json)
         return
     body: dict[str, Any] = {"all": True} if all_of_them else _which(client, what)
-    answer = client.post("/v1/return", body)
+    try:
+        answer = client.post("/v1/return", body)
+    except Misconfigured as exc:
+        if exc.state != "not_held" or not (asked := _asked(client, what)):
+            raise
+        if len(asked) > 1:
+            often = f"{what} is asked for {len(asked)} times and not held"
+            raise WrongUse(often, hint=f"`borrow return {asked[0]}`, or another") from exc
+        _withdraw(client, asked[0], as_json=as_json)
+        return
     if as_json:
         say.document(answer)
         return
     told = _returned(answer)
     if not told:
         say.note("nothing is held")
+        for request in _asked(client):
+            say.note(f"still asked: {request}; drop it: borrow return {request}")
         return
     named = "everything" if all_of_them else say.text_of(next(iter(body.values())))
     say.line(f"returned: {named}" + (f" ({', '.join(told)})" if told != [named] else ""))
@@ -63,6 +75,16 @@ def _withdraw(client: Control, request: str, *, as_json: bool) -> None:
         say.document(answer)
     else:
         say.line(f"withdrawn: {say.text_of(request)}")
+
+
+def _asked(client: Control, role: str = "") -> list[str]:
+    """The ids of the open questions of this machine (for `role`)."""
+    asks = client.get("/v1/status").get("asks")
+    return [
+        say.text_of(one.get("request"))
+        for one in (asks if isinstance(asks, list) else [])
+        if isinstance(one, dict) and one.get("request") and role in ("", one.get("role"))
+    ]
 
 
 def _which(client: Control, what: str) -> dict[str, str]:
@@ -79,7 +101,11 @@ def _which(client: Control, what: str) -> dict[str, str]:
             hint="try again in a moment; `borrow doctor` looks for the cause",
         )
     if not held:
-        raise Refused("nothing is held", hint="`borrow` shows what you hold", state="not_held")
+        if asked := _asked(client):
+            raise WrongUse("nothing is held", hint=f"borrow return {asked[0]} drops the question")
+        raise Misconfigured(
+            "nothing is held", hint="`borrow` shows what you hold", state="not_held"
+        )
     raise WrongUse(f"you hold {len(held)} roles: {', '.join(held)}", hint="borrow return --all")
 
 
@@ -210,7 +236,9 @@ def _lines(told: dict[str, Any]) -> list[tuple[str, str]]:
     out: list[tuple[str, str]] = []
     for name, value in told.items():
         label = say.text_of(name).replace("_", " ")
-        if name in _DURATIONS and say.number_of(value):
+        if name == "halves":
+            out += [("half a yes", sentence(each)) for each in read_halves(value)]
+        elif name in _DURATIONS and say.number_of(value):
             out.append((label, show_duration(say.number_of(value))))
         elif name in _MOMENTS and say.number_of(value):
             out.append((label, _clock(say.number_of(value))))
@@ -219,6 +247,6 @@ def _lines(told: dict[str, Any]) -> list[tuple[str, str]]:
             out += [(f"  {inner}", text) for inner, text in _lines(value)]
         elif isinstance(value, list):
             out += [(label, ", ".join(say.text_of(str(each)) for each in value))] if value else []
-        elif value not in ("", None, 0, False) and not name.endswith("hash"):
+        elif value not in ("", None, 0, False) and not name.endswith("hash") and name != "every":
             out.append((label, say.text_of(str(value))))
     return out

@@ -18,6 +18,7 @@ from borrow.cli.keyboard import Keyboard, columns
 from borrow.cli.twin import Twin, note
 from borrow.protocol.durations import show_duration
 from borrow.protocol.errors import BorrowError
+from borrow.protocol.halves import so_far
 from borrow.tray.labels import text, whole
 
 if TYPE_CHECKING:
@@ -82,7 +83,8 @@ def _row(number: int, one: dict[str, Any], now: float) -> str:
     seconds, left = whole(one.get("seconds")), say.left(whole(one.get("expires_at")) - now)
     head = f"{number:>2}  {left:>6}  {text(one.get('role')):<20}  {who:<24}"
     length = show_duration(seconds) if seconds else ""
-    return f"{head}  {length:<6}  {text(one.get('justification'))}"
+    told = so_far(one)  # of a yes that takes more than one kind
+    return f"{head}  {length:<6}  {told}{'; ' * bool(told)}{text(one.get('justification'))}"
 
 
 def _cut(line: str, wide: int) -> str:

@@ -8,6 +8,7 @@ stay, its own error becomes the command's. One that is killed comes back (`reviv
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import sys
@@ -98,7 +99,9 @@ def _opened(path: Path, flags: int) -> int:
     except OSError as exc:
         raise Misconfigured(
             f"cannot write {path}: {(exc.strerror or 'failed').lower()}",
-            hint="move it away, if it is no plain file of yours",
+            hint="`borrow doctor` looks for the cause"
+            if exc.errno in (errno.EROFS, errno.ENOSPC, errno.EDQUOT)
+            else "move it away, if it is no plain file of yours",
         ) from exc
 
 

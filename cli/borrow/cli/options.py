@@ -52,6 +52,12 @@ def request_argument(function: F) -> F:
     return click.argument("subject", metavar="ID", shell_complete=complete_request)(function)
 
 
+def maybe_request_argument(function: F) -> F:
+    return click.argument("subject", metavar="[ID]", default="", shell_complete=complete_request)(
+        function
+    )
+
+
 def json_option(function: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")(
         function

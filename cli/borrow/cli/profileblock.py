@@ -9,6 +9,7 @@ from __future__ import annotations
 import configparser
 import hashlib
 import re
+import shlex
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from borrow.protocol.errors import Misconfigured
@@ -78,7 +79,7 @@ def check_config(text: str, place: str) -> dict[str, str]:
         numbers = [n for n, _ in getattr(exc, "errors", [])] or [getattr(exc, "lineno", 0)]
         raise Misconfigured(
             f"{shown(place)} line {numbers[0]} cannot be read, so nothing was changed",
-            hint=f"correct it: sed -n {numbers[0]}p {shown(place)}",
+            hint=f"correct it: sed -n {numbers[0]}p {shown(shlex.quote(place))}",
         ) from exc
     sources = {}
     for header in parser.sections():

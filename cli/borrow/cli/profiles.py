@@ -15,6 +15,7 @@ from pathlib import Path
 import click
 
 from borrow.cli import awsconfig, launcher, say
+from borrow.cli.credfiles import python_stops
 from borrow.cli.profileblock import check_config, joined, split, written
 from borrow.protocol.errors import Misconfigured, Unavailable
 from borrow.protocol.text import shown
@@ -76,6 +77,9 @@ def _install(roles: tuple[str, ...], prefix: str, *, dry: bool) -> None:
             hint="borrow profiles install --prefix borrow-",
         )
     _show_or_write(path, old, joined(parts, written(lines)), dry=dry)
+    if why := python_stops(old.encode("utf-8", "surrogateescape")):
+        where = shown(f"{path}{why}")
+        say.note(f"boto3 and the AWS CLI cannot read {where}; until then they find no profile")
     if not dry:
         say.line(f"{len(lines)} profiles are in {shown(str(path))}")
     if slow:

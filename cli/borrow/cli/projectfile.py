@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 FILE: Final = ".borrow.toml"
 MAX_FILE: Final = 64 << 10  # bytes
+MAX_LINE: Final = 1000  # bytes; tomllib takes seconds of a prompt for a key of 20,000 dots
 MOST: Final = 200  # patterns, and profiles
 HINT: Final = 'write it like `"terraform apply*" = "prod-write"` below `[commands]`'
 _ROLE: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)  # as in borrow.protocol.request
@@ -116,6 +117,8 @@ def parse(data: bytes) -> Project:
 
     if len(data) > MAX_FILE:
         raise Misconfigured(f"{FILE} is larger than {MAX_FILE >> 10} KiB", hint=HINT)
+    if any(len(line) > MAX_LINE for line in data.splitlines()):
+        raise Misconfigured(f"{FILE} has a line of more than {MAX_LINE} bytes", hint=HINT)
     try:
         told = tomllib.loads(data.decode())
     except (UnicodeDecodeError, ValueError, RecursionError) as exc:

@@ -108,22 +108,39 @@ def console() -> Console:
     return Console(highlight=False, soft_wrap=False, markup=False, emoji=False)
 
 
+_READABLE = 12  # columns a cell needs at least, if it is that long
+
+
 def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Columns on a terminal, tab-separated lines in a pipe. Cells are escaped here."""
+    """Columns on a terminal, tab-separated lines in a pipe. Cells are escaped here.
+
+    The first column, by which a row is named, is never broken: where the terminal is too narrow
+    for that, each row is a few lines.
+    """
+    cells = [[shown(cell) for cell in row] for row in rows]
     if not is_terminal(sys.stdout):
-        for row in rows:
-            line("\t".join(shown(cell) for cell in row))
+        for row in cells:
+            line("\t".join(row))
         return
     from rich import box
+    from rich.cells import cell_len
     from rich.table import Table
     from rich.text import Text
 
+    out = console()
+    widths = [max(map(cell_len, column)) for column in zip(titles, *cells, strict=True)]
+    if widths[0] + sum(min(each, _READABLE) + 3 for each in widths[1:]) > out.width:
+        for name, *rest in cells:
+            line(name)
+            told = zip(titles[1:], rest, strict=True)
+            line("  " + " · ".join(f"{title} {cell}" for title, cell in told if cell))
+        return
     drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    for title in titles:
-        drawn.add_column(title, overflow="fold")
-    for row in rows:
-        drawn.add_row(*(Text(shown(cell)) for cell in row))
-    console().print(drawn)
+    for place, title in enumerate(titles):
+        drawn.add_column(title, overflow="fold", no_wrap=place == 0)
+    for row in cells:
+        drawn.add_row(*map(Text, row))
+    out.print(drawn)
 
 
 def left(seconds: float) -> str:

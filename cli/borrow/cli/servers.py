@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -45,6 +45,7 @@ region = "us-east-1"
 """
 
 
+OPEN_FILES: Final = 24_576  # each held call is one (approver: `max_waits`), and room beside them
 NO_PASSKEYS = " (no passkeys there: browsers want https and a name, or localhost; set public_url)"
 
 
@@ -115,9 +116,10 @@ def serve(*, host: str | None, port: int | None) -> None:
     from borrow.cli import logs
     from borrow.cli.server import open_server, read_settings
     from borrow.cli.server import serve as run
-    from borrow.daemon.hardening import protect_process
+    from borrow.daemon.hardening import protect_process, raise_open_files
 
     protect_process()
+    raise_open_files(OPEN_FILES)
     home = open_server()
     settings = read_settings(home.settings)
     settings = replace(
@@ -205,6 +207,8 @@ def status(*, as_json: bool) -> int:
         say.note(f"the changed policy is not used, the one before stays in force: {trouble}")
     if people := told.get("unreachable"):
         say.line(f"unreached {say.people(people)}: nothing tells them of a request")
+    for line in halves(told.get("halves")):
+        say.line(line)
     devices = told.get("devices")
     rows = [each for each in devices if isinstance(each, dict)] if isinstance(devices, list) else []
     names = ("client_id", "owner", "name", "state")
@@ -212,6 +216,17 @@ def status(*, as_json: bool) -> int:
         ("device", "owner", "name", "state"), [[str(d.get(n, "")) for n in names] for d in rows]
     )
     return errors.OK
+
+
+def halves(told: object) -> list[str]:
+    """Those who are asked about critical roles and cannot say a whole yes."""
+    people = told if isinstance(told, dict) else {}
+    return [
+        f"half      {say.text_of(person)} has no {' and no '.join(map(say.text_of, lacks))}: "
+        "no yes of theirs to a critical role is whole"
+        for person, lacks in people.items()
+        if isinstance(lacks, list)
+    ]
 
 
 @server.command()

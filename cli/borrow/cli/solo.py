@@ -111,9 +111,11 @@ async def approver(home: Home) -> AsyncIterator[Parts]:
     from borrow.cli.assembly import assemble, clock
     from borrow.cli.cloud import parse_cloud, read_toml
     from borrow.cli.keyholder import SOCKET, base_keys_of, build_keys_app
-    from borrow.cli.solopages import address, listening
+    from borrow.cli.solopages import address, listening, ours_only
     from borrow.cli.thawing import unfreeze_routes
     from borrow.daemon.config import load_config, save_config
+    from borrow.daemon.front import our_uid
+    from borrow.daemon.peer import system_peers
     from borrow.daemon.places import socket_path
 
     cloud = parse_cloud(read_toml(home.cloud), home.cloud.name)
@@ -146,7 +148,10 @@ async def approver(home: Home) -> AsyncIterator[Parts]:
         runner = await start(parts.app, unix=home.approver_socket)
         stack.push_async_callback(runner.cleanup)
         if found:
-            shown = await start(build_pages_app(parts.app), sockets=found)
+            peers = system_peers()
+            stack.callback(peers.close)
+            admit = ours_only(peers, our_uid())
+            shown = await start(build_pages_app(parts.app), sockets=found, admit=admit)
             stack.push_async_callback(shown.cleanup)
         known = load_config(home.state)
         more = unfreeze_routes(parts, known.client_id, known.person)

@@ -12,12 +12,16 @@ import errno
 import socket
 from typing import TYPE_CHECKING, Final
 
+from borrow.daemon.peer import Unknown
 from borrow.daemon.places import read_private, write_private
 
 if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
     from pathlib import Path
 
     from borrow.cli.home import Home
+    from borrow.daemon.peer import PeerSource
 
 FILE: Final = "pages.port"
 _TRIES: Final = 8
@@ -44,6 +48,26 @@ def listening(home: Home) -> list[socket.socket]:
                 write_private(state / FILE, f"{taken}\n".encode())
             return found
     return []
+
+
+def ours_only(peers: PeerSource, uid: int) -> Callable[[asyncio.BaseTransport], bool]:
+    """Whether a connection is of this user, or of root (who needs no door; WSL's browsers are).
+
+    Ports of one host share cookies, so a program at another port may come to hold this session's.
+    The kernel then says that it is not its person's who brings it.
+    """
+
+    def admit(transport: asyncio.BaseTransport) -> bool:
+        if isinstance(peers, Unknown):
+            return True  # no system but Linux tells: docs/pages.md says so
+        client = transport.get_extra_info("peername")
+        server = transport.get_extra_info("sockname")
+        if not client or not server:
+            return False  # gone before it was accepted
+        peer = peers.lookup((client[0], client[1]), (server[0], server[1]))
+        return peer is not None and peer.uid in (uid, 0)
+
+    return admit
 
 
 def _both(port: int) -> list[socket.socket]:

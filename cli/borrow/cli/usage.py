@@ -89,12 +89,14 @@ def unknown_command(args: Sequence[str]) -> WrongUse:
     """No command has that name."""
     word, rest = args[0], list(args[1:])
     message = f"there is no command {word[:40]!r}"
+    names = [name for name, entry in COMMANDS.items() if entry.block != HIDDEN]
+    near = get_close_matches(word, [*names, *ALIASES, *FOREIGN], n=1, cutoff=0.6)
+    if near and word not in _KNOWN_TOOLS and near[0] not in (*names, *ALIASES):
+        word = near[0]
     if word in FOREIGN:
         return WrongUse(message, hint=" ".join(["borrow", *_line(FOREIGN[word], rest)]).strip())
     if word in _KNOWN_TOOLS:
         return WrongUse(message, hint=f"borrow run ROLE -- {joined(args)}")
-    names = [name for name, entry in COMMANDS.items() if entry.block != HIDDEN]
-    near = get_close_matches(word, [*names, *ALIASES], n=1, cutoff=0.6)
     if near:
         return WrongUse(message, hint=" ".join(["borrow", near[0], *_quoted(rest)]))
     return WrongUse(message, hint="`borrow --help` lists the commands")
@@ -166,7 +168,12 @@ def corrected(error: click.UsageError, argv: Sequence[str]) -> WrongUse:
         case click.exceptions.NoArgsIsHelpError():
             return WrongUse(f"{path} lacks a command", hint=_usage(error))
         case click.NoSuchOption():
-            near = error.possibilities or []
+            bare = error.option_name.strip("-")
+            near = [
+                each
+                for each in error.possibilities or ()
+                if get_close_matches(bare, [each.strip("-")], cutoff=0.65)
+            ]
             return WrongUse(
                 f"{path} has no option {error.option_name[:40]}",
                 hint=_swap(argv, error.option_name, near[0]) if near else _usage(error),

@@ -14,6 +14,7 @@ from typing import Any
 
 from borrow.cli import say
 from borrow.protocol.durations import show_duration
+from borrow.protocol.halves import read_halves, sentence
 from borrow.protocol.text import shown
 
 BELL = "\a"
@@ -38,6 +39,7 @@ class Waiting:
     trouble: str = ""
     match: bool = True  # the number has to be typed; a daemon that does not say gets the safe words
     factors: tuple[str, ...] = ()
+    halves: tuple[str, ...] = ()  # sentences about those who said a part of a yes
 
     def told(self, event: dict[str, Any]) -> Waiting:
         """With what an event says; members it lacks stay as they were."""
@@ -63,6 +65,7 @@ class Waiting:
             trouble=self._trouble(event),
             match=event["match"] is True if "match" in event else self.match,
             factors=_names(event["factors"]) if "factors" in event else self.factors,
+            halves=tuple(map(sentence, read_halves(eyes.get("halves")))) if eyes else self.halves,
         )
 
     def _trouble(self, event: dict[str, Any]) -> str:
@@ -112,6 +115,8 @@ class Waiting:
                 return asked
             hint = f": borrow approve {self.request}" if self.request and not self.seen else ""
             return asked + (hint if here else " on your other device")
+        if self.halves:
+            return self.halves[0]
         whom = _listed(self.asked)
         text = f"waiting for {whom}" if whom else "waiting"
         if self.looking:

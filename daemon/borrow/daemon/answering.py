@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from borrow.daemon.reviewing import from_signed
+from borrow.daemon.reviewing import Shown, from_signed, was_read
 from borrow.protocol.errors import Misconfigured, Refused, Untrusted
 from borrow.protocol.strict import b64url, from_b64url
 
@@ -32,7 +32,9 @@ class Answer:
     reason: str = ""
 
 
-async def answer_request(upstream: Upstream, subject: str, answer: Answer) -> dict[str, Any]:
+async def answer_request(
+    upstream: Upstream, subject: str, answer: Answer, shown: Shown | None = None
+) -> dict[str, Any]:
     """Tell the approver. Raises Untrusted if the statement is not about what was shown."""
     if answer.decision not in ("approve", "deny", "report"):
         raise Misconfigured("a decision is approve, deny or report")
@@ -51,6 +53,8 @@ async def answer_request(upstream: Upstream, subject: str, answer: Answer) -> di
     transport = upstream.transport
     found = await upstream.decision(subject, query)
     summary = from_signed(found, issuer=transport.config.issuer)
+    if shown is not None:
+        shown.refuse_another(subject, summary)
     sent = summary.get("statement")
     if not isinstance(sent, str):
         raise Untrusted("the approver sent no statement to sign")
@@ -66,7 +70,7 @@ async def answer_request(upstream: Upstream, subject: str, answer: Answer) -> di
     )
     trust = await transport.trust()
     evidence = make_evidence(
-        data, answer, transport.device(), mine=summary.get("mine") is True, seal_to=trust.minter_enc
+        data, answer, transport.device(), read=was_read(summary), seal_to=trust.minter_enc
     )
     body = {"decision": "approve", "statement": b64url(data), "evidence": evidence, **said}
     return await upstream.decide(subject, body)
@@ -113,11 +117,18 @@ def check_statement(
 
 
 def make_evidence(
-    data: bytes, answer: Answer, device: DeviceKeys, *, mine: bool, seal_to: Any
+    data: bytes, answer: Answer, device: DeviceKeys, *, read: bool, seal_to: Any
 ) -> dict[str, str]:
-    """`totp` if a code was typed, else this device's signature: consent to one's own request."""
-    from borrow.protocol.decision import Evidence, seal_totp, sign_statement
+    """`totp` if a code was typed, else this device's signature.
+
+    `device` is given for what was `read` in the signed request only. Anything else is a consent,
+    which counts for one's own request and is signed in another form: whoever says that a request
+    is the person's own, so that nothing of it is checked, gets what proves nothing of others'.
+    """
+    from borrow.protocol.decision import Evidence, seal_totp, sign_consent, sign_statement
 
     if answer.code:
         return Evidence("totp", seal_totp(data, answer.code, device.sig, seal_to.first())).to_json()
-    return Evidence("consent" if mine else "device", sign_statement(data, device.sig)).to_json()
+    if read:
+        return Evidence("device", sign_statement(data, device.sig)).to_json()
+    return Evidence("consent", sign_consent(data, device.sig)).to_json()

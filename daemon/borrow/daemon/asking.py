@@ -109,7 +109,7 @@ class Pilot:
             mode=redeemed.mode or flight.mode,
             ends=Deadline.at(redeemed.expires_at, self._clock()),
             agent=str(flight.context.get("agent", "")),
-            lifts=flight.lifts,
+            chosen=flight.chosen,
             token=redeemed.token,
         )
 
@@ -180,7 +180,7 @@ class Pilot:
                 found = await self._approver.request_status(flight.request)
             except BorrowError:
                 continue  # a courtesy; what matters comes over the other poll
-            names = ("seen", "looking", "usual_wait")
+            names = ("seen", "looking", "usual_wait", "halves")
             seen = {name: found[name] for name in names if found.get(name)}
             if seen != flight.seen:
                 flight.seen = seen

@@ -48,13 +48,13 @@ class AtWork:
         """There will be no more of it: nobody wants the question, or nobody says yes."""
         self._uses.pop(session, None)
 
-    def cut_off(self, session: str, now: Moment) -> str:
-        """The role that ran out under the hands of `session`; "" if none did."""
+    def cut_off(self, session: str, now: Moment) -> Grant | None:
+        """The grant that ran out under the hands of `session`, if one did."""
         use = self._uses.get(session)
         if use is None or not use.grant.ends.passed(now):
-            return ""
+            return None
         left_then = use.grant.ends.left(use.at)
         if left_then > IN_USE or -use.grant.ends.left(now) > REMEMBERED:
             del self._uses[session]
-            return ""
-        return use.grant.role
+            return None
+        return use.grant

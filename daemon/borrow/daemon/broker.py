@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from borrow.daemon.catalogue import Catalogue, RoleFacts
     from borrow.daemon.config import DaemonConfig
+    from borrow.daemon.elevation import Offer
     from borrow.daemon.groups import Group
     from borrow.daemon.moments import Moment
     from borrow.daemon.tasks import Spawn
@@ -182,15 +183,16 @@ class Broker:
                 case Mint(grant=grant):
                     left -= await self._mint(grant, target, left)
                 case Nothing() if facts.base and target.role != facts.base:
-                    await self._lift(caller, target)
+                    await self._lift(caller, target, facts.base)
                 case Nothing():
                     await self._tower.join(caller, target)
 
-    async def _lift(self, caller: Caller, target: Group) -> None:
+    async def _lift(self, caller: Caller, target: Group, base: str) -> None:
         """Wait for an accepted elevation. After a no the program goes on with the base."""
+        chosen, _ = self._choice(caller.group, base)
         self.elevations.used(target)
         try:
-            await self._tower.join(caller, target, lifts=True)
+            await self._tower.join(caller, target, chosen=chosen)
         except Refused as exc:
             self._at_work.let_go(session_key(caller.group))
             logger.info("not elevated", extra={"role": target.role, "why": exc.state})
@@ -240,26 +242,41 @@ class Broker:
         """An elastic role stands for its base, until its callers were lifted to another role.
 
         By their person, for this session: what one command was run with (`borrow run OTHER`, a
-        project's role for it) is not what the session's other programs run with.
+        project's role for it) is not what the session's other programs run with. Of several
+        choices the newest counts, however long an older one lasts.
         And where that role ran out under their hands: they wait for more of it, or for a no.
         """
-        if not facts.base:
-            return group
+        return group.for_role(self._choice(group, facts.base)[1]) if facts.base else group
+
+    def _choice(self, group: Group, base: str) -> tuple[int, str]:
+        """The newest choice of the session's person: its count and role; 0 and `base` if none."""
         now = self.now()
-        lifted = [
-            grant
+        choices = [
+            (grant.chosen, grant.role)
             for grant in self.cache.live(now)
-            if grant.lifts and grant.role != facts.base and group.same_session(grant.group)
+            if grant.chosen and grant.role != base and group.same_session(grant.group)
         ]
-        if lifted:
-            return group.for_role(max(lifted, key=lambda grant: grant.ends.wall).role)
-        for flight in self.flights:
-            if flight.accepted and not flight.over and group.same_session(flight.group.id):
-                return group.for_role(flight.facts.name)
-        wanted = self.elevations.wanted(group, now)
-        return group.for_role(
-            wanted or self._at_work.cut_off(session_key(group), now) or facts.base
-        )
+        choices += [
+            (flight.chosen, flight.facts.name)
+            for flight in self.flights
+            if flight.accepted and not flight.over and group.same_session(flight.group.id)
+        ]
+        if wanted := self.elevations.wanted(group, now):
+            choices.append((wanted.chosen, wanted.role))
+        if cut_off := self._at_work.cut_off(session_key(group), now):
+            choices.append((cut_off.chosen, cut_off.role))
+        return max(choices, default=(0, base))
+
+    def offer(self, group: Group, role: str, action: str) -> Offer | None:
+        """Offer a role after a denied call; None if there is nothing to tell its person."""
+        now = self.now()
+        offer = self.elevations.offer(group, role, action, now)
+        if offer is None and (agreed := self.elevations.wanted(group, now)):
+            held = self.cache.covering(agreed.role, group.for_role(agreed.role).id, now)
+            if held is not None and group.same_session(held.group):
+                self.cache.choose(held, agreed.chosen)  # agreed to beforehand, and there already
+                self.elevations.used(group)
+        return offer
 
     def lifted_to(self, group: Group) -> str:
         """The role whose grant `group` is served from now, its own unless it is an elastic one."""
@@ -318,13 +335,16 @@ class Broker:
             self.denials.forget(group.key)
             flight = await self._tower.start(caller, group, deliberate=True, extends=extends)
         flight.deliberate = True
-        flight.lifts |= extends is None or extends.lifts
+        choice = self.elevations.choice() if extends is None else extends.chosen
+        flight.chosen = max(flight.chosen, choice)
         if self.elevations.accept(group, now) and group.same_session(flight.group.id):
             flight.accepted = True
         return flight
 
     def _chosen(self, group: Group, grant: Grant) -> Grant:
-        return self.cache.lift(grant) if group.same_session(grant.group) else grant
+        if not group.same_session(grant.group):
+            return grant
+        return self.cache.choose(grant, self.elevations.choice())
 
     async def take_back(self, request: str) -> None:
         """End an open question because its person says so; raises Refused if there is none."""

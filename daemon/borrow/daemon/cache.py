@@ -49,7 +49,9 @@ class Grant:
     mode: str
     ends: Deadline
     agent: str = ""
-    lifts: bool = False  # its person chose it for the session: elastic roles there stand for it
+    # Its person's which choice for the session it was, counted; 0: none. Elastic roles there stand
+    # for the newest.
+    chosen: int = 0
     token: str = field(repr=False, default="")  # the grant token: in memory only, ever
 
     @property
@@ -164,16 +166,16 @@ class Cache:
         if self.is_over(grant.grant_id, now) or grant.ends.passed(now):
             return False
         known = self._grants.get(grant.grant_id)
-        if known is not None and known.lifts:
-            grant = replace(grant, lifts=True)  # resumed by a command; the choice stands
+        if known is not None and known.chosen > grant.chosen:
+            grant = replace(grant, chosen=known.chosen)  # resumed by a command; the choice stands
         self._grants[grant.grant_id] = grant
         self.on_change()
         self.epoch += 1
         return True
 
-    def lift(self, grant: Grant) -> Grant:
+    def choose(self, grant: Grant, choice: int) -> Grant:
         """A live grant that its person chose for the session now."""
-        lifting = self._grants[grant.grant_id] = replace(grant, lifts=True)
+        lifting = self._grants[grant.grant_id] = replace(grant, chosen=choice)
         self.epoch += 1
         return lifting
 

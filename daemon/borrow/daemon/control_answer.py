@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from borrow.daemon.answering import Answer as Decision
 from borrow.daemon.answering import answer_request
 from borrow.daemon.control import ID, Parts, Route, refuse_agents, role_named, route, seconds_in
-from borrow.daemon.reviewing import from_signed
+from borrow.daemon.reviewing import Shown, from_signed
 from borrow.protocol.errors import Misconfigured, Refused, Untrusted
 from borrow.protocol.ids import kind_of
 from borrow.protocol.strict import Members, parse_object
@@ -20,7 +20,7 @@ PAGE: Final = 500  # log entries in one answer
 
 
 def answer_routes(parts: Parts) -> list[Route]:
-    upstream = parts.upstream
+    upstream, shown = parts.upstream, Shown()
 
     async def inbox(call: Call, _: str) -> Answer:
         parts.config.require_enrolled()
@@ -30,8 +30,9 @@ def answer_routes(parts: Parts) -> list[Route]:
         return {"decisions": decisions}
 
     async def show(call: Call, subject: str) -> Answer:
-        one = await upstream.decision(subject)
-        return from_signed(one, issuer=upstream.transport.config.issuer)
+        one = from_signed(await upstream.decision(subject), issuer=upstream.transport.config.issuer)
+        shown.note(subject, one)
+        return one
 
     async def decide(call: Call, subject: str) -> Answer:
         body = Members(call.body, "request")
@@ -46,8 +47,9 @@ def answer_routes(parts: Parts) -> list[Route]:
         body.end()
         if decision.decision == "approve":
             await refuse_agents(call.pid, "say yes for a person")
-        told = await answer_request(upstream, subject, decision)
-        parts.inbox.count = max(0, parts.inbox.count - 1)
+        told = await answer_request(upstream, subject, decision, shown)
+        if told.get("state") != "pending":  # half a yes leaves it in the inbox
+            parts.inbox.count = max(0, parts.inbox.count - 1)
         return told
 
     async def report(call: Call, _: str) -> Answer:

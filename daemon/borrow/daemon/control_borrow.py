@@ -28,7 +28,7 @@ from borrow.daemon.groups import Group
 from borrow.daemon.telling import QUIET, waiting_line
 from borrow.daemon.tower import Caller
 from borrow.daemon.unixhttp import Answer, Call, Stream
-from borrow.protocol.errors import BorrowError, Misconfigured, Refused
+from borrow.protocol.errors import BorrowError, Misconfigured, Refused, Unavailable
 from borrow.protocol.strict import Members
 from borrow.protocol.text import shown
 
@@ -103,7 +103,9 @@ async def follow(parts: Parts, found: Flight | Grant, send: Send, *, wait: bool)
         last: dict[str, Any] = {}
         while True:
             event = _event(parts, found)
-            if event and event != last:
+            if not wait and _comes_at_once(found):
+                pass  # who does not wait for people has the answer all the same
+            elif event and event != last:
                 await send(_line(event))
                 last = event
                 if not wait:
@@ -116,6 +118,11 @@ async def follow(parts: Parts, found: Flight | Grant, send: Send, *, wait: bool)
         found.touch()
 
 
+def _comes_at_once(flight: Flight) -> bool:
+    """Granted by policy, and about to be fetched: nobody is asked."""
+    return flight.state is FlightState.PENDING and flight.mode == "auto" and not flight.trouble
+
+
 def _event(parts: Parts, flight: Flight) -> dict[str, Any]:
     """What the flight's state is worth telling; {} for nothing yet."""
     match flight.state:
@@ -123,14 +130,17 @@ def _event(parts: Parts, flight: Flight) -> dict[str, Any]:
             return _granted(parts, flight.grant)
         case FlightState.GRANTED | FlightState.REFUSED:
             error = flight.error or Refused("the request was withdrawn", state="cancelled")
-            return {
+            told = {
                 "event": "refused",
+                "kind": error.code,  # not every end is somebody's no
                 "role": flight.facts.name,
                 "state": error.state,
                 "message": error.message,
                 "hint": error.hint,
                 "request": flight.request,
             }
+            # Nobody said no: a full disk, say. Scripts tell the two apart by the exit code.
+            return told | ({"unavailable": True} if isinstance(error, Unavailable) else {})
         case FlightState.NEEDS:
             told = ask_of(flight, parts)
             return {"event": "needs", "fields": flight.needs, **_steady(told)}
@@ -240,7 +250,9 @@ async def _give_back(parts: Parts, call: Call) -> list[str]:
     for each in left:
         await parts.upstream.release(each.grant_id)
     if not left and not everything:
-        raise Misconfigured("there is nothing to give back", hint="`borrow` shows what you hold")
+        raise Misconfigured(
+            "there is nothing to give back", hint="`borrow` shows what you hold", state="not_held"
+        )
     return [each.grant_id for each in left]
 
 

@@ -273,7 +273,7 @@ class Core:
         if not role or role in (vend.role, self.broker.lifted_to(group)):
             return
         action = shown(denied.actions[0], MOST_SHOWN)
-        offer = self.broker.elevations.offer(group, role, action, self._world.now())
+        offer = self.broker.offer(group, role, action)
         if offer is not None:
             how = f"within 60 s, `borrow ask {role}` lifts {group.role}"
             self._say(group.session, f"borrow: {offer.action} was denied: {how}")

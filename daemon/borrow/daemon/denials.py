@@ -61,9 +61,10 @@ class Denials:
         """The answer to give without asking anybody, or None.
 
         `new_reason` is what a person typed into a deliberate ask, maybe nothing: one that was not
-        refused yet opens the way again, and so does anything where no person said no.
+        refused yet opens the way again, and so does anything where no person said no; an error
+        of a moment ago may have been mended.
         """
-        if failed := self.failure(group, now):
+        if new_reason is None and (failed := self.failure(group, now)):
             return failed
         denied = self._denied.get(group)
         if denied is None or now.since(denied.at) >= denied.lasts:

@@ -8,7 +8,7 @@ then the next fetch of those callers is held for the elevation. Pure: `now` is a
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from borrow.daemon.moments import Deadline
@@ -35,6 +35,7 @@ class Offer:
     role: str
     action: str
     ends: Deadline
+    chosen: int = 0  # agreed to beforehand: as which choice for the session
 
 
 class Elevations:
@@ -44,6 +45,12 @@ class Elevations:
         self._offers: dict[str, Offer] = {}
         self._agreed: dict[str, Group] = {}  # started with --elevate
         self._next: dict[str, Offer] = {}  # the next fetch asks for it
+        self._choices = 0
+
+    def choice(self) -> int:
+        """The number of one more choice that a person made; the newest is the highest."""
+        self._choices += 1
+        return self._choices
 
     def agree(self, group: Group) -> None:
         """The person started this session's program with `--elevate`."""
@@ -54,7 +61,7 @@ class Elevations:
         key = session_key(group)
         made = Offer(group, role, action, Deadline.at(now.wall + OFFER, now))
         if key in self._agreed:
-            _put(self._next, key, made)
+            _put(self._next, key, replace(made, chosen=self.choice()))
             return None
         standing = self._offers.get(key)
         if standing is not None and not standing.ends.passed(now):
@@ -71,12 +78,12 @@ class Elevations:
         del self._offers[key]
         return True
 
-    def wanted(self, group: Group, now: Moment) -> str:
-        """The role that this session's next fetch is to be lifted to, or ""."""
+    def wanted(self, group: Group, now: Moment) -> Offer | None:
+        """What this session's next fetch is to be lifted to, if it is."""
         if not self._next:
-            return ""
+            return None
         wanted = self._next.get(session_key(group))
-        return wanted.role if wanted is not None and not wanted.ends.passed(now) else ""
+        return wanted if wanted is not None and not wanted.ends.passed(now) else None
 
     def used(self, group: Group) -> None:
         self._next.pop(session_key(group), None)

@@ -79,7 +79,7 @@ class Flight:
         # Asked for by a person, or cut by our own limit: it stays open without waiters.
         self.deliberate = deliberate
         self.accepted = False  # of an offer: the session's fetches wait for it
-        self.lifts = False  # a person chose it for the session; see Grant.lifts
+        self.chosen = 0  # by a person for the session, as in Grant
         self.state = FlightState.ASKING
         self.request = ""
         self.joined = False  # the approver had an equal question; the reason given there stays

@@ -21,7 +21,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from borrow.daemon.census import Census, Count, holders
 from borrow.daemon.visitor import Visitor
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from borrow.daemon.peer import Peer, PeerSource
-    from borrow.daemon.visitor import Held
+    from borrow.daemon.visitor import Held, Said
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ class Door:
         allow_root: bool = False,
         on_reject: OnReject | None = None,
         census: Count = holders,
-        lane: Callable[[bytes, Peer | None], bytes | None] | None = None,
+        lane: Callable[[bytes, Peer | None, Any], Said | None] | None = None,
     ) -> None:
         self.refused: Counter[str] = Counter()
         self.admitted = 0

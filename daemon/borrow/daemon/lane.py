@@ -99,13 +99,18 @@ class _Known(NamedTuple):
     technique: Technique
 
 
-class _Ready(NamedTuple):
-    """An answer for the rest of its second, unless the epoch moves on; or HOLD."""
+class Ready(NamedTuple):
+    """An answer for the rest of its second, unless the epoch moves on; or HOLD, or LATER."""
 
-    epoch: int
-    role: str
-    agent: bool  # the bearer is an agent's own
     answer: bytes
+    epoch: int = 0
+    role: str = ""
+    agent: bool = False  # the bearer is an agent's own
+    asked: bytes = b""
+    key: bytes = b""
+
+
+_LATER: Final = Ready(LATER)
 
 
 class _Rendered(NamedTuple):
@@ -167,15 +172,19 @@ class Lane:
         self._authority = authority_of(port)
         self._cache = broker.cache
         self._known: dict[bytes, _Known] = {}  # by the hash of the whole request
-        self._ready: dict[bytes, _Ready] = {}  # as `_known`
+        self._ready: dict[bytes, Ready] = {}  # as `_known`
         self._second, self._boot = 0, 0.0  # since when `_ready` was filled
         self._in_turn = False
         self._rendered: dict[str, _Rendered] = {}  # by grant
         self._logged: Counter[str] = Counter()
         self._flushed = broker.now()
 
-    def answer(self, data: bytes, peer: Peer | None = None) -> bytes | None:
-        """The bytes to send for this request of `peer`, or None: then aiohttp has it.
+    def answer(
+        self, data: bytes, peer: Peer | None = None, last: Ready | None = None
+    ) -> Ready | None:
+        """What to send for this request of `peer`, or None: then aiohttp has it.
+
+        `last` is what the same connection was told before: what it asks again needs no look-up.
 
         LATER: nobody knows yet whose `peer` is, or whether the bearer's session still lives; once
         somebody did `look`, the answer is another. HOLD: it has to wait, and may do it here.
@@ -183,19 +192,18 @@ class Lane:
         if not self._in_turn:
             self._begin_turn()
         # By hash: the time a look-up takes says nothing about a bearer within.
-        key = sha256(data).digest()
+        same = last is not None and last.asked == data
+        key = last.key if last is not None and same else sha256(data).digest()
         ready = self._ready.get(key)
         if ready is None or ready.epoch != self._epoch():
-            found = self._look(key, data)
-            if not isinstance(found, _Ready):
-                return found
-            ready = found
+            ready = self._look(key, data)
+            if ready is None or ready is _LATER:
+                return ready
         if not (ready.agent or self._agents.cleared(peer)):
-            return LATER  # an agent may have its person's bearer
-        if ready.answer is HOLD:
-            return HOLD
-        self.served[ready.role] += 1
-        return ready.answer
+            return _LATER  # an agent may have its person's bearer
+        if ready.answer is not HOLD:
+            self.served[ready.role] += 1
+        return ready
 
     def look(self, data: bytes, peer: Peer, then: Callable[[], None]) -> None:
         """Find out what `answer` said LATER for, and call `then`."""
@@ -234,25 +242,26 @@ class Lane:
     def _epoch(self) -> int:
         return self._cache.epoch + self._bearers.epoch
 
-    def _look(self, key: bytes, data: bytes) -> _Ready | bytes | None:
+    def _look(self, key: bytes, data: bytes) -> Ready | None:
         """Ask for one request anew, and keep the answer where that is safe."""
         known = self._known.get(key) or self._read(key, data)
         if known is None or not self._bearers.is_issued(known.bearer):
             return None
         if not self._bearers.stands(known.bearer):
-            return LATER
+            return _LATER
         served = self._broker.look(known.caller)
         if served is None:
             if not self._broker.config.enrolled:
                 return None  # and aiohttp is not there yet
-            return _Ready(0, known.role, bool(known.bearer.group.agent), HOLD)
+            return Ready(HOLD, 0, known.role, bool(known.bearer.group.agent))
         now = self._broker.now()
         answer = self._render(served, now)
         if answer is None:
             return None
         if self._bearers.is_old_belief(known.bearer.group):
             self._spawn(self._renew(known.bearer))
-        ready = _Ready(self._epoch(), known.role, bool(known.bearer.group.agent), answer)
+        agent = bool(known.bearer.group.agent)
+        ready = Ready(answer, self._epoch(), known.role, agent, data, key)
         if self._is_steady(known, served, now):
             self._ready[key] = ready
         return ready

@@ -230,7 +230,9 @@ def _check_private(seen: os.stat_result, path: Path, *, allowed: int) -> None:
     if seen.st_uid != os.getuid():
         raise Misconfigured(
             f"{_name(path)} belongs to uid {seen.st_uid}, not to you (uid {os.getuid()})",
-            hint="move it away, or set BORROW_STATE_DIR to a folder of your own",
+            hint="run this without sudo, as that user"
+            if os.getuid() == 0
+            else "move it away, or set BORROW_STATE_DIR to a folder of your own",
         )
     mode = stat.S_IMODE(seen.st_mode)
     if mode & ~allowed:
@@ -268,9 +270,12 @@ def _file_trouble(exc: OSError, path: Path) -> BorrowError:
         return Misconfigured(f"{_name(path)} is a symlink", hint="replace it by the file itself")
     if exc.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.EISDIR):
         why = os.strerror(exc.errno).lower()
-        return Misconfigured(f"cannot use {_name(path)}: {why}", hint="check the folder's owner")
+        read_only = "set BORROW_STATE_DIR to a folder that can be written to"
+        hint = read_only if exc.errno == errno.EROFS else "check the folder's owner"
+        return Misconfigured(f"cannot use {_name(path)}: {why}", hint=hint)
     why = os.strerror(exc.errno or errno.EIO).lower()
-    return Unavailable(f"cannot use {_name(path)}: {why}")
+    hint = "is there room? `df -h` shows it" if exc.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+    return Unavailable(f"cannot use {_name(path)}: {why}", hint=hint)
 
 
 def _quoted(path: str) -> str:

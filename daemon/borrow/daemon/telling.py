@@ -3,9 +3,10 @@
 A call that is answered soon is told in one line if it was granted: every grant is noticed, with the
 way to say "that was not me". For one that waits longer a line stands there and counts down in
 place; it is ended when what it says changes, and the outcome follows at once, so that the program's
-next output comes after it. Where no line can be redrawn (a full-screen program, a second question
-in the same terminal) each change is one plain line. `terminal` decides whether the terminal is
-really the caller's, escapes what people and servers wrote, and cuts to its width.
+next output comes after it. What others write meanwhile begins below it. Where no line can be
+redrawn (a full-screen program, a second question in the same terminal) each change is one plain
+line. `terminal` decides whether the terminal is really the caller's, escapes what people and
+servers wrote, and cuts to its width.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from borrow.daemon.flights import Flight, FlightState
 from borrow.daemon.terminal import Drawn, Live
 from borrow.protocol.durations import show_duration
+from borrow.protocol.halves import read_halves, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,7 +79,7 @@ def live_line(flight: Flight, now: Moment) -> Live:
     if flight.mode == "self":
         more.append(_where(flight))
     return Live(
-        head=f"borrow: {flight.facts.name} waits for {_whom(flight)}",
+        head=f"borrow: {flight.facts.name} {_half(flight) or 'waits for ' + _whom(flight)}",
         needed=(f"number {flight.number}", *left),
         more=tuple(more),
     )
@@ -114,6 +116,12 @@ def _whom(flight: Flight) -> str:
         return "the approvers"
     more = f" and {len(people) - 2} more" if len(people) > 2 else ""
     return ", ".join(people[:2]) + more
+
+
+def _half(flight: Flight) -> str:
+    """What the first of those said who gave a part of a yes, "" if nobody did."""
+    halves = read_halves(flight.seen.get("halves"))
+    return f"waits · {sentence(halves[0])}" if halves else ""
 
 
 def _where(flight: Flight) -> str:
@@ -237,7 +245,8 @@ class Teller:
         line = waiting_line(flight, now)
         if line == told.line:
             return
-        steady = (flight.state, flight.trouble, flight.request, _whom(flight), *_seen(flight))
+        who = (_half(flight), _whom(flight), *_seen(flight))
+        steady = (flight.state, flight.trouble, flight.request, *who)
         changed = steady != told.steady
         counts = flight.state is FlightState.PENDING and not flight.trouble
         if counts and self._live.setdefault(session.tty, flight) is flight:

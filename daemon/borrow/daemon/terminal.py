@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
+from borrow.daemon import procfs
 from borrow.daemon.caller import Session, controlling_tty
 from borrow.protocol.text import shown
 
@@ -35,6 +36,10 @@ _TERMINAL = re.compile(r"/dev/(?:pts/\d{1,6}|tty\d{1,3})")
 _USUAL_WIDTH: Final = 80  # of a terminal that does not know its own
 _LEAST_HEAD: Final = 16  # columns left to a line's head, however long the rest is
 _CLEAR: Final = "\x1b[K"  # from the cursor to the end of the line
+# A blank in the last column (no terminal goes past it): the cursor rests there. What others write
+# then (a program's output, an echoed ^C, a shell's prompt) wraps onto a line of its own, and a
+# carriage return still leads back to the head of ours.
+_EDGE: Final = "\x1b[999G "
 _BELL: Final = "\a"
 
 
@@ -42,7 +47,7 @@ class Drawn(Enum):
     """What became of a line that should be redrawn in place."""
 
     YES = "yes"
-    NOT_HERE = "not here"  # a full-screen program has the terminal: plain lines, and few of them
+    NOT_HERE = "not here"  # a full-screen program has it, or it cannot: plain lines, and few
     NO = "no"  # no terminal of the caller's
 
 
@@ -70,7 +75,7 @@ def say(session: Session, line: str, *, after_live: bool = False, bell: bool = F
         if terminal is None:
             return False
         start = "\r\n" if after_live else "\r"
-        clear = _CLEAR if _takes_lines(terminal) else ""
+        clear = _CLEAR if _is_drawn_on(terminal, session) else ""
         text = start + shown(line, MAX_LINE) + clear + "\r\n"
         return _write(terminal, text + (_BELL if bell else ""))
 
@@ -83,12 +88,12 @@ def draw(session: Session, line: Live, *, after_live: bool = False) -> Drawn:
     with _opened(session) as terminal:
         if terminal is None:
             return Drawn.NO
-        if not _takes_lines(terminal):
+        if not _is_drawn_on(terminal, session):
             return Drawn.NOT_HERE
-        # The last column stays free: some terminals wrap as soon as it is filled.
+        # The last column stays free of words: some terminals wrap as soon as it is filled.
         text = fit(line, _width(terminal) - 1)
         start = "\r\n" if after_live else "\r"
-        return Drawn.YES if _write(terminal, start + text + _CLEAR) else Drawn.NO
+        return Drawn.YES if _write(terminal, start + text + _CLEAR + _EDGE) else Drawn.NO
 
 
 def fit(line: Live, room: int) -> str:
@@ -159,6 +164,15 @@ def _write(terminal: int, text: str) -> bool:
         return os.write(terminal, data) == len(data)
     except OSError:
         return False
+
+
+def _is_drawn_on(terminal: int, session: Session) -> bool:
+    """Whether a line can be redrawn there: not below `TERM=dumb`, as an editor's shell window has.
+
+    That is the word of the process that leads the session; where it may not be read, it can.
+    """
+    told = procfs.read(f"{procfs.PROC}/{session.sid}/environ")
+    return b"TERM=dumb" not in told.split(b"\0") and _takes_lines(terminal)
 
 
 def _takes_lines(terminal: int) -> bool:

@@ -86,10 +86,10 @@ class Tower:
     def of(self, group: Group) -> Flight | None:
         return self._flights.get(group.key)
 
-    async def join(self, caller: Caller, group: Group, *, lifts: bool = False) -> None:
+    async def join(self, caller: Caller, group: Group, *, chosen: int = 0) -> None:
         """Wait for the answer to the group's question, asking it if nobody has; raises a no."""
         flight = self._flights.get(group.key) or await self.start(caller, group, deliberate=False)
-        flight.lifts |= lifts
+        flight.chosen = max(flight.chosen, chosen)
         flight.waiters += 1
         flight.listeners += caller.terminal
         flight.crowds.append(caller.more)

@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 
 MAX_HEAD: Final = 16 * 1024
 MAX_BODY: Final = 64 * 1024
+_LENGTH_DIGITS: Final = 8
 READ_WITHIN: Final = 5.0  # seconds for a whole request
 WRITE_WITHIN: Final = 30.0  # seconds a client may take to read one piece of an answer
 
@@ -196,14 +197,18 @@ async def _read_call(reader: asyncio.StreamReader, pid: int) -> Call:
     headers = {}
     for each in lines:
         name, colon, value = each.partition(":")
-        if not colon or name != name.strip():
+        if not colon or name != name.strip() or name.lower() in headers:
             raise Untrusted("not an HTTP header")
         headers[name.lower()] = value.strip()
     length = headers.get("content-length", "0")
-    if "transfer-encoding" in headers or not length.isdecimal() or int(length) > MAX_BODY:
+    known = length.isdecimal() and len(length) <= _LENGTH_DIGITS  # int() takes 4,300 at most
+    if "transfer-encoding" in headers or not known or int(length) > MAX_BODY:
         raise Untrusted("the request's body is too large or of unknown length")
     raw = await reader.readexactly(int(length))
-    parts = urlsplit(target)
+    try:
+        parts = urlsplit(target)
+    except ValueError:  # `//[` looks like the start of a host
+        raise Untrusted("not an HTTP request") from None
     return Call(
         method=method,
         path=unquote(parts.path),

@@ -30,6 +30,13 @@ LATER: Final = b""
 HOLD: Final = b"hold"
 
 
+class Said(Protocol):
+    """The lane's word on one request."""
+
+    @property
+    def answer(self) -> bytes: ...
+
+
 class Held(Protocol):
     """A call that waits for its answer."""
 
@@ -48,6 +55,7 @@ class Visitor(asyncio.Protocol):
             "_door",
             "_entered",
             "_held",
+            "_last",
             "_loop",
             "_looking",
             "_since",
@@ -66,6 +74,7 @@ class Visitor(asyncio.Protocol):
         self._looking = False  # at its process; what comes meanwhile waits
         self._answered = 0.0  # when the lane last did, by the loop's clock
         self._deadline: asyncio.TimerHandle | None = None
+        self._last: Said | None = None  # what the lane said latest
         self._held: Held | None = None  # the request before `_buffer`, which waits
         self._since = 0.0  # when the first byte of `_buffer`, or of what is held, came
         self.peer: Peer | None = None
@@ -151,9 +160,10 @@ class Visitor(asyncio.Protocol):
         # A client that does not read its answers is aiohttp's, which waits for it.
         if (lane := self._door.lane) is None or self.transport.get_write_buffer_size():
             return False
-        answer = lane(data, self.peer)
-        if answer is None:
+        said = lane(data, self.peer, self._last)
+        if said is None:
             return False
+        answer = said.answer
         if answer is LATER:
             if looked or self.peer is None or self._door.look is None:
                 return False
@@ -166,6 +176,7 @@ class Visitor(asyncio.Protocol):
             if self._held is not None:
                 self._stop_deadline()
             return self._held is not None
+        self._last = said
         self._answered = self._loop.time()
         self.transport.write(answer)
         return True

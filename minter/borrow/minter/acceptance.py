@@ -28,7 +28,7 @@ from borrow.minter.records import (
     yes_methods,
 )
 from borrow.minter.store import Keep
-from borrow.minter.verdicts import judge, may_join, refused, role_of
+from borrow.minter.verdicts import judge, may_join, refused, role_of, ways_of
 from borrow.policy.model import AskPeers, AskSelf, Auto, NeedsMore, Refuse
 from borrow.protocol.errors import Needs, Refused, Untrusted
 from borrow.protocol.ids import ENTROPY_BYTES, RequestId, new_request_id
@@ -116,7 +116,7 @@ def _joined(step: Step, policy: Policy, asked: RequestObject) -> Request | None:
     shared = role.share == "device" and not _is_a_containers(asked.group)
     for found in _equal_requests(step, asked, shared=shared):
         pending = found.state is RequestState.PENDING
-        given = found.factors if pending else yes_methods(step, found.request_id)
+        given = ways_of(found) if pending else yes_methods(step, found)
         if may_join(policy, asked, found, given):
             return found
     return None
@@ -165,6 +165,7 @@ def _judged(step: Step, policy: Policy, signed: SignedRequest, device: Device) -
     role = role_of(policy, asked.role)
     verdict = judge(step, policy, device.owner, asked)
     deciders: tuple[str, ...] = ()
+    every = False
     match verdict:
         case Refuse():
             raise refused(verdict)
@@ -182,7 +183,7 @@ def _judged(step: Step, policy: Policy, signed: SignedRequest, device: Device) -
             deciders = (device.owner,)
         case AskPeers():
             factors, match, k = verdict.factors, verdict.match, verdict.k
-            deciders = verdict.pool
+            deciders, every = verdict.pool, verdict.every
         case _:
             assert_never(verdict)
     rule = verdict.rule
@@ -197,6 +198,7 @@ def _judged(step: Step, policy: Policy, signed: SignedRequest, device: Device) -
         "policy_hash": policy.hash,
         "mode": str(rule.approve.mode),
         "factors": sorted(factors),
+        "every": every,
         "number_match": match,
         "k": k,
         "deciders": list(deciders),

@@ -19,6 +19,7 @@ from borrow.protocol.errors import Untrusted
 from borrow.protocol.strict import Members, b64url, from_b64url, parse_object
 
 MAX_ANSWER = 16_384  # bytes of JSON; an attestation with a certificate chain has about 6,000
+MAX_KEPT = 3_000  # characters of what a record keeps; RS256 over long client data has 1,700
 MAX_ID = 1023  # bytes of a credential id (Level 3 §5.8.3)
 ALGORITHMS = (-7, -8, -257)  # COSE: ES256, EdDSA, RS256
 _UP, _UV = 0x01, 0x04  # flags of authenticator data, Level 3 §6.1
@@ -79,6 +80,9 @@ def verify_assertion(
     from webauthn import verify_authentication_response  # late: it costs 0.1 s, seldom needed
 
     parts = _parts(text)
+    kept = _kept(parts)
+    if len(kept) > MAX_KEPT:  # else its record would not fit into a token
+        raise Untrusted("the passkey's answer is too long", state="passkey_malformed")
     _check_client(parts["clientDataJSON"], "webauthn.get", challenge, party)
     _check_authenticator(parts.get("authenticatorData", b""), party, sign_count)
     try:
@@ -97,7 +101,7 @@ def verify_assertion(
         b64url(verified.credential_id),
         verified.new_sign_count,
         verified.credential_backed_up,
-        _kept(parts),
+        kept,
     )
 
 

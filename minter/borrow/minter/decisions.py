@@ -8,7 +8,7 @@ becomes a record signed by M, and the record is in the log before anything follo
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, insert, select, update
@@ -17,8 +17,11 @@ from borrow.minter import requests, schema
 from borrow.minter.evidence import Proof
 from borrow.minter.records import Request, active_device, decisions_on, load_request
 from borrow.minter.requests import MINTER
+from borrow.minter.ripe import refuse_unripe
 from borrow.minter.store import Keep, people_of
-from borrow.minter.verdicts import still_allowed, still_decides
+from borrow.minter.verdicts import still_allowed, still_decides, ways_of
+from borrow.minter.voices import counts, voices_of, whole
+from borrow.policy.whole import missing
 from borrow.protocol.decision import (
     CHOICES,
     Choice,
@@ -33,11 +36,12 @@ from borrow.protocol.strict import b64url
 
 if TYPE_CHECKING:
     from borrow.minter.evidence import Witness
-    from borrow.minter.port import Device
+    from borrow.minter.port import Change, Device
+    from borrow.minter.records import Decision
     from borrow.minter.secret_files import MinterSecrets
     from borrow.minter.store import Step
     from borrow.policy.model import Policy
-    from borrow.protocol.decision import Evidence
+    from borrow.protocol.decision import Evidence, Kind
 
 STATEMENT_LIFE = 300  # seconds to sign and send one; reading a prompt takes less
 MAX_STATEMENTS = 16  # issued and unused, for one person and request: opening a page costs no more
@@ -164,20 +168,26 @@ def device_or_page(step: Step, approver: str, client_id: str | None) -> Device |
 def approve(
     step: Step, policy: Policy, request: Request, said: Said, witness: Witness, keys: MinterSecrets
 ) -> tuple[Request, str]:
-    """Count one yes; the k-th makes the request approved. Returns it and the record.
+    """Count one yes, or keep half of one; the k-th whole yes makes the request approved.
+
+    Returns the request and the record.
 
     1. the statement is one of ours, for this request, person and choice, unused and in time
-    2. this person has not said yes before (one voice each)
+    2. this person has not said yes before (one voice each), nor this half of it
     3. the evidence is of a kind the rule takes and signs exactly these bytes
+       and, for tier critical, with a key that somebody else did not bring in just now
     4. the number is the one the asking workstation shows (a phished yes lacks it)
     5. the code is right and fresh (totp)
     6. the policy of this moment allows it too
     7. the record is in the log before the yes counts
+    8. all that a yes takes is there, from this one person: half a yes is none, whoever else said
+       the other half and whatever the approver says
     """
     if said.statement is None or said.evidence is None:
         raise Untrusted("a yes needs a signed statement", hint="open the request and try again")
     statement = _use_statement(step, request, said)
-    voices = [d for d in decisions_on(step, request.request_id) if d.decision == "approve"]
+    before = decisions_on(step, request.request_id)
+    voices = whole(request, before)
     if any(voice.approver == said.approver for voice in voices):
         raise Refused("you have approved this already", state="wrong_state")
     if said.evidence.kind not in request.factors:
@@ -187,6 +197,7 @@ def approve(
             state="factor",
             request=request.request_id,
         )
+    given = _with_halves(before, said.approver, said.evidence.kind)
     if not still_decides(policy, request, said.approver):
         raise Refused(
             "the policy does not ask you about this any more",
@@ -194,16 +205,42 @@ def approve(
             request=request.request_id,
         )
     proof = witness.verify(step, request, said.evidence, said.statement)
+    if request.every:
+        refuse_unripe(step, said.approver, proof)
     if request.number_match:
         _compare_numbers(step, request, statement)
     proof = witness.confirm(step, proof)
-    if refusal := still_allowed(policy, request, [said.evidence.kind]):
+    lacks = () if counts(request, given) else missing(request.factors, given, every=True)
+    if refusal := still_allowed(policy, request, ways_of(request) if lacks else (given,)):
         requests.move(step, request, RequestEvent.REVOKE, by=MINTER, why=refusal.message)
         raise Keep(refusal)
-    record = _record(step, request, statement, said.statement, proof, keys)
+    record = _record(step, request, statement, said.statement, proof, keys, lacks)
+    if lacks:
+        step.change(_half(request, said.approver, given, lacks))
+        return load_request(step, request.request_id), record
     if len(voices) + 1 < request.k:
         return load_request(step, request.request_id), record
     return _approved(step, request, by=said.approver), record
+
+
+def _with_halves(before: list[Decision], approver: str, kind: Kind) -> tuple[str, ...]:
+    """The kinds that `approver` gave, `kind` among them; each is given once."""
+    mine = next((each.methods for each in voices_of(before) if each.approver == approver), ())
+    if kind in mine:
+        raise Refused(
+            f"your yes by {kind} is there already",
+            hint="the rest of it is missing: `borrow inbox`",
+            state="half_given",
+        )
+    return (*mine, kind)
+
+
+def _half(
+    request: Request, approver: str, given: tuple[str, ...], lacks: tuple[str, ...]
+) -> Change:
+    change = requests.changed("request_half", request, by=approver)
+    details = change.details | {"given": list(given), "missing": list(lacks)}
+    return replace(change, person=approver, details=details)
 
 
 def _approved(step: Step, request: Request, *, by: str) -> Request:
@@ -315,6 +352,7 @@ def _record(
     data: bytes,
     proof: Proof,
     keys: MinterSecrets,
+    lacks: tuple[str, ...] = (),
 ) -> str:
     """Sign the record, log it, then store the decision and use the nonce up."""
     record = sign_record(
@@ -328,6 +366,7 @@ def _record(
         decision=statement.decision,
         method=proof.method,
         record=record,
+        **({"missing": list(lacks)} if lacks else {}),
     )
     _mark_used(step, statement.nonce)
     step.run(
@@ -336,6 +375,7 @@ def _record(
             approver=statement.approver,
             decision=statement.decision,
             method=proof.method,
+            credential_id=proof.credential_id,
             seconds=statement.granted.seconds,
             record=record,
             at=step.now,

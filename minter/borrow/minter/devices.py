@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from borrow.minter import schema
 from borrow.minter.port import Change, Device, DeviceState
+from borrow.minter.voices import withdraw
 from borrow.policy.people import canonical, is_person
 from borrow.protocol.errors import Misconfigured
 
@@ -28,17 +29,21 @@ def known_person(policy: Policy, person: str) -> str:
         raise Misconfigured(
             f"{person[:64]!r} is not a person", hint="name a mail address, or local:USER"
         )
-    named = (
+    if not is_named(policy, name):
+        raise Misconfigured(
+            f"the policy names no {name!r}", hint="add them to a group, a rule or [admins] first"
+        )
+    return name
+
+
+def is_named(policy: Policy, name: str) -> bool:
+    """Whether the policy knows `name`, in its canonical spelling."""
+    return (
         name.startswith(LOCAL)
         or name in policy.admins
         or any(name in group for group in policy.groups.values())
         or any(rule.scope.includes(name) or name in rule.approve.pool for rule in policy.rules)
     )
-    if not named:
-        raise Misconfigured(
-            f"the policy names no {name!r}", hint="add them to a group, a rule or [admins] first"
-        )
-    return name
 
 
 def set_state(step: Step, device: Device, state: DeviceState, *, by: str, why: str) -> None:
@@ -57,6 +62,10 @@ def set_state(step: Step, device: Device, state: DeviceState, *, by: str, why: s
     if step.run(update(table).where(where).values(state=state)) != 1:
         raise RuntimeError("the device's state moved within the step")
     if state != "active":
+        kids = select(schema.device_keys.c.kid).where(
+            schema.device_keys.c.client_id == device.client_id
+        )
+        withdraw(step, [row.kid for row in step.all(kids)], by=by, why=f"the device is {state}")
         step.change(changed(f"device_{state}", device, by))
 
 

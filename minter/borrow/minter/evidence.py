@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from borrow.minter import passkeys, totp
 from borrow.policy.model import Tier
 from borrow.protocol.ceremony import challenge_of
-from borrow.protocol.decision import open_totp, verify_statement_signature
+from borrow.protocol.decision import open_totp, verify_consent, verify_statement_signature
 from borrow.protocol.errors import Refused
 from borrow.protocol.keys import PublicKeys
 
@@ -74,7 +74,7 @@ class Witness:
                 self._refuse_unless(own=own, kind="consent")
                 if Tier(request.tier).at_least(Tier.SENSITIVE):
                     raise Refused("a click does not count for this role", state="factor")
-                kid = verify_statement_signature(evidence.token, keys, data)
+                kid = verify_consent(evidence.token, keys, data)
                 return Proof("consent", detached(evidence.token), kid)
             case "device":
                 if own:

@@ -16,13 +16,13 @@ from borrow.minter.records import (
     Grant,
     Request,
     active_device,
-    decisions_on,
     grant_from,
     load_grant,
     load_request,
     not_this,
     request_from,
     yes_methods,
+    yeses,
 )
 from borrow.minter.requests import MINTER
 from borrow.minter.store import Keep
@@ -62,7 +62,7 @@ def open_grant(step: Step, policy: Policy, request_id: str, client_id: str) -> t
         return _resumed(step, request), True
     if request.state is not RequestState.APPROVED:
         raise Keep(_not_approved(request))
-    if refusal := still_allowed(policy, request, yes_methods(step, request.request_id)):
+    if refusal := still_allowed(policy, request, yes_methods(step, request)):
         requests.move(step, request, RequestEvent.REVOKE, by=MINTER, why=refusal.message)
         raise Keep(refusal)
     return _opened(step, request), False
@@ -78,8 +78,8 @@ def _resumed(step: Step, request: Request) -> Grant:
 
 
 def _opened(step: Step, request: Request) -> Grant:
-    yes = [d for d in decisions_on(step, request.request_id) if d.decision == "approve"]
-    if len({d.approver for d in yes}) < request.k:
+    yes = yeses(step, request)
+    if len(yes) < request.k:
         raise RuntimeError("an approved request lacks its approvals")
     old = due(step, load_grant(step, request.extends)) if request.extends else None
     seconds = min(request.seconds, *(d.seconds for d in yes))
@@ -183,7 +183,7 @@ def end_forbidden(step: Step, policy: Policy) -> None:
     for row in step.all(select(table).where(table.c.state == GrantState.ACTIVE)):
         grant = grant_from(row)
         request = load_request(step, grant.request_id)
-        if refusal := still_allowed(policy, request, yes_methods(step, request.request_id)):
+        if refusal := still_allowed(policy, request, yes_methods(step, request)):
             move(step, grant, GrantEvent.REVOKE, by=MINTER, why=refusal.message)
 
 

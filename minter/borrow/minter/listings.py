@@ -16,6 +16,7 @@ from borrow.minter.records import (
 )
 from borrow.policy.decide import factors_for, roles_for
 from borrow.policy.model import Ask
+from borrow.policy.whole import takes_every
 from borrow.protocol.lifecycle import GrantState, RequestState
 
 if TYPE_CHECKING:
@@ -134,6 +135,7 @@ def catalogue(reader: Reader, policy: Policy, person: str) -> tuple[dict[str, An
                 "mode": str(view.mode),
                 "rule": view.rule,
                 "factors": sorted(factors_for(rule, role, Ask(person, role.name, 0))),
+                **({"every": True} if takes_every(role.tier) else {}),
                 "match": rule.approve.match,
                 "needs": dict(view.needs),
                 "reasons": reasons.get(role.name, []),

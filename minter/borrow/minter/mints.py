@@ -18,11 +18,11 @@ from borrow.minter.records import (
     Grant,
     Request,
     active_device,
-    decisions_on,
     load_grant,
     load_request,
     not_this,
     yes_methods,
+    yeses,
 )
 from borrow.minter.store import Keep
 from borrow.minter.verdicts import rule_now, still_allowed
@@ -64,7 +64,7 @@ def begin(step: Step, policy: Policy, grant_id: str, client_id: str) -> Begun:
     if grant.state is not GrantState.ACTIVE or int(grant.expires_at) <= step.now:
         raise Keep(grants.over(grant))
     request = load_request(step, grant.request_id)
-    if refusal := still_allowed(policy, request, yes_methods(step, request.request_id)):
+    if refusal := still_allowed(policy, request, yes_methods(step, request)):
         step.leaf("mint.refused", grant.person, grant=grant_id, state=refusal.state)
         raise Keep(refusal)
     _leaf(step, "mint.begin", grant, arn=request.arn)
@@ -91,14 +91,13 @@ def _order(step: Step, policy: Policy, grant: Grant, request: Request) -> tuple[
         tier=str(role.tier),
         mint_seconds=mint_seconds,
     )
-    yes = [d for d in decisions_on(step, request.request_id) if d.decision == "approve"]
     facts = GrantFacts(
         grant_id=grant.grant_id,
         request_id=request.request_id,
         person=grant.person,
         mode=request.mode,
         rule=request.rule,
-        approvers=tuple(d.approver for d in yes),
+        approvers=tuple(each.approver for each in yeses(step, request)),
         expires_at=grant.expires_at,
         session_policy=request.session_policy,
         deny_iam=deny_iam,

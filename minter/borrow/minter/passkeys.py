@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from sqlalchemy import select, update
 
 from borrow.minter import schema
 from borrow.minter.assertions import credential_id_of, verify_assertion
 from borrow.minter.port import Change, Passkey, PasskeyState
+from borrow.minter.voices import withdraw
 from borrow.protocol.errors import Misconfigured, Refused, Untrusted
 from borrow.protocol.strict import b64url
 
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
     from borrow.minter.port import RelyingParty
     from borrow.minter.store import Reader, Step
+
+
+# Before a passkey's id in an invitation's `used_by`; devices' ids stand alone.
+USED_BY: Final = "passkey:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +94,7 @@ def remove(step: Step, credential_id: str, person: str, *, by: str, why: str) ->
     )
     table = schema.passkeys
     step.run(update(table).where(table.c.credential_id == credential_id).values(state="removed"))
+    withdraw(step, [credential_id], by=by, why="the passkey was removed")
     step.change(changed("passkey_removed", passkey, by))
 
 
@@ -100,9 +106,10 @@ def of_person(reader: Reader, person: str) -> tuple[Passkey, ...]:
     return tuple(_from_row(row) for row in rows)
 
 
-def is_active(reader: Reader, credential_id: str) -> bool:
+def person_of(reader: Reader, credential_id: str) -> str | None:
+    """Whose it is; None if it counts no more."""
     row = reader.one(by_id(credential_id))
-    return row is not None and row.state == "active"
+    return str(row.person) if row is not None and row.state == "active" else None
 
 
 def short_id(credential_id: str) -> str:

@@ -99,8 +99,11 @@ class People:
             return passkeys.of_person(reader, canonical(person))
 
     def passkey_is_active(self, credential_id: str) -> bool:
+        """And of somebody whom the policy knows still: sessions hang on it, and pushes."""
+        policy = self._policy()
         with self._read() as reader:
-            return passkeys.is_active(reader, credential_id)
+            person = passkeys.person_of(reader, credential_id)
+        return person is not None and devices.is_named(policy, person)
 
     def passkey_remove(self, credential_id: str, person: str) -> tuple[Change, ...]:
         """One's own: taking a key away harms nobody for long, so it needs no evidence."""

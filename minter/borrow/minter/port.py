@@ -52,11 +52,21 @@ class Device:
 
 
 @dataclass(frozen=True, slots=True)
+class Half:
+    """A part of one person's yes, which counts for nothing until the rest is there too."""
+
+    approver: str
+    given: tuple[str, ...]  # kinds of evidence
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RequestView:
     """One request as people may see it: from the signed bytes, plus labels the policy derived.
 
     `number` is the digits the device chose: a page or inbox shows it in mode `peer` only, never in
-    mode `self`. `context` is the device's claim. Times are unix seconds.
+    mode `self`. `context` is the device's claim. Times are unix seconds. `every`: a yes takes each
+    of `factors` from the same person. `decided_by` names whole voices only, `halves` the others.
     """
 
     request_id: RequestId
@@ -85,6 +95,8 @@ class RequestView:
     earlier_denials: int
     grant_id: GrantId | None
     jws: str = field(default="", repr=False)  # the request as its device signed it
+    every: bool = False
+    halves: tuple[Half, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +152,10 @@ class Change:
     """Something that happened on its own or as a side effect, for notices and events.
 
     `kind`: request_denied, request_expired, request_lapsed, request_cancelled, request_revoked,
-    grant_opened, grant_resumed, grant_expired, grant_released, grant_revoked, device_frozen,
-    device_unfrozen, device_removed, device_added, totp_active (a person has new one-time codes),
-    passkey_added, passkey_removed.
+    request_half (for whoever said it: the rest of their yes is missing), grant_opened,
+    grant_resumed, grant_expired, grant_released, grant_revoked, device_frozen, device_unfrozen,
+    device_removed, device_added, totp_active (a person has new one-time codes), passkey_added,
+    passkey_removed.
     """
 
     kind: str

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from sqlalchemy import select
 
-from borrow.minter import schema
+from borrow.minter import schema, voices
 from borrow.minter.port import Device, DeviceState, GrantView, Mode, RequestView
 from borrow.protocol.errors import Refused, Untrusted
 from borrow.protocol.ids import ClientId, GrantId, RequestId, kind_of
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Row
 
     from borrow.minter.store import Reader
+    from borrow.minter.voices import Voice
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class Request:
     rule: str
     mode: Mode
     factors: tuple[str, ...]
+    every: bool
     number_match: bool
     k: int
     deciders: tuple[str, ...]
@@ -201,13 +203,20 @@ def decisions_on(reader: Reader, request_id: str) -> list[Decision]:
     return [Decision(row.approver, row.decision, row.method, row.seconds) for row in rows]
 
 
-def yes_methods(reader: Reader, request_id: str) -> tuple[str, ...]:
-    """How each yes was proven, each way once."""
-    yes = (d.method for d in decisions_on(reader, request_id) if d.decision == "approve")
-    return tuple(dict.fromkeys(yes))
+def yeses(reader: Reader, request: Request) -> tuple[Voice, ...]:
+    """Those whose yes counts."""
+    return voices.whole(request, decisions_on(reader, request.request_id))
+
+
+def yes_methods(reader: Reader, request: Request) -> tuple[tuple[str, ...], ...]:
+    """How each yes was proven: the kinds of evidence, by voice."""
+    return tuple(each.methods for each in yeses(reader, request))
 
 
 def request_view(reader: Reader, request: Request) -> RequestView:
+    said = decisions_on(reader, request.request_id)
+    heard = {each.approver for each in voices.whole(request, said)}
+    heard |= {each.approver for each in said if each.decision != "approve"}
     return RequestView(
         request_id=request.request_id,
         request_hash=request.request_hash,
@@ -230,17 +239,19 @@ def request_view(reader: Reader, request: Request) -> RequestView:
         asked_at=request.asked_at,
         pending_until=request.pending_until,
         claim_until=request.claim_until,
-        decided_by=tuple(d.approver for d in decisions_on(reader, request.request_id)),
+        decided_by=tuple(dict.fromkeys(d.approver for d in said if d.approver in heard)),
         reason=request.reason,
         earlier_denials=request.earlier_denials,
         grant_id=GrantId(request.grant_id) if request.grant_id else None,
         jws=request.jws,
+        every=request.every,
+        halves=voices.halves(request, said),
     )
 
 
 def grant_view(reader: Reader, grant: Grant, *, resumed: bool = False) -> GrantView:
     request = load_request(reader, grant.request_id)
-    yes = [d for d in decisions_on(reader, grant.request_id) if d.decision == "approve"]
+    yes = yeses(reader, request)
     return GrantView(
         grant_id=grant.grant_id,
         request_id=grant.request_id,
@@ -259,8 +270,8 @@ def grant_view(reader: Reader, grant: Grant, *, resumed: bool = False) -> GrantV
         share=request.share,
         group=request.group,
         mode=request.mode,
-        methods=tuple(dict.fromkeys(d.method for d in yes)),
-        approvers=tuple(d.approver for d in yes),
+        methods=tuple(dict.fromkeys(method for each in yes for method in each.methods)),
+        approvers=tuple(each.approver for each in yes),
         opened_at=grant.opened_at,
         expires_at=grant.expires_at,
         state=grant.state_at(reader.now),

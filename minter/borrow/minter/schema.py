@@ -20,9 +20,10 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 
-HEAD = "0002"  # the newest migration: a database that says so is opened without alembic
+HEAD = "0003"  # the newest migration: a database that says so is opened without alembic
 
 metadata = MetaData()
 
@@ -118,6 +119,7 @@ requests = Table(
     Column("mode", String, nullable=False),
     Column("factors", JSON, nullable=False),
     Column("number_match", Boolean, nullable=False),
+    Column("every", Boolean, nullable=False, server_default=false()),  # a yes takes all `factors`
     Column("k", Integer, nullable=False),
     Column("deciders", JSON, nullable=False),
     Column("number", String, nullable=False),
@@ -163,10 +165,11 @@ decisions = Table(
     Column("approver", String, nullable=False),
     Column("decision", String, nullable=False),
     Column("method", String, nullable=False),
+    Column("credential_id", String, nullable=False, server_default=""),  # the key it was given with
     Column("seconds", Integer, nullable=False),
     Column("record", Text, nullable=False),
     Column("at", Float, nullable=False),
-    UniqueConstraint("request_id", "approver", "decision", name="one_voice_each"),
+    UniqueConstraint("request_id", "approver", "decision", "method", name="one_voice_each"),
 )
 
 grants = Table(

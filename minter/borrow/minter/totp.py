@@ -1,7 +1,7 @@
 """One-time codes (RFC 6238): enrolment, each code once, and a lock after five wrong ones.
 
 The secret lies in the database sealed to M's own key, so a copy of the file alone makes no code.
-Tries are counted per person and device and outlive a restart.
+Wrong tries count per person, whichever of their devices they came from, and outlive a restart.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hmac
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from sqlalchemy import delete, insert, select, update
@@ -24,8 +24,10 @@ from borrow.protocol.keys import PublicKeys
 from borrow.protocol.strict import b64url
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from joserfc.jwk import ECKey
-    from sqlalchemy import ColumnElement
+    from sqlalchemy import ColumnElement, Row
 
     from borrow.minter.store import Reader, Step
 
@@ -40,10 +42,9 @@ _ID_BYTES = 16
 
 
 def refuse_locked(step: Reader, device: Device) -> None:
-    table = schema.totp_tries
-    row = step.one(select(table).where(_tries_of(device)))
-    if row is not None and step.now < row.locked_until:
-        raise _locked(row.locked_until - step.now)
+    locked_until = max((row.locked_until for row in _tries_of(step, device.owner)), default=0.0)
+    if step.now < locked_until:
+        raise _locked(locked_until - step.now)
 
 
 def use_code(step: Step, device: Device, code: str, enc: ECKey) -> int:
@@ -66,7 +67,7 @@ def use_code(step: Step, device: Device, code: str, enc: ECKey) -> int:
     step.leaf("totp.use", device.owner, person=device.owner, device=device.client_id, step=matched)
     where = schema.totp.c.person == device.owner
     step.run(update(schema.totp).where(where).values(last_step=matched))
-    step.run(delete(schema.totp_tries).where(_tries_of(device)))
+    _forget_tries(step, device)
     return matched
 
 
@@ -143,7 +144,7 @@ def confirm(step: Step, device: Device, enc: ECKey, enrolment_id: str, sealed_co
             person=device.owner, sealed_secret=row.sealed_secret, last_step=matched
         )
     )
-    step.run(delete(schema.totp_tries).where(_tries_of(device)))
+    _forget_tries(step, device)
 
 
 def is_active(reader: Reader, person: str) -> bool:
@@ -160,10 +161,14 @@ def _shown(secret: bytes, person: str) -> dict[str, str]:
 
 
 def _wrong(step: Step, device: Device) -> Refused:
-    """Count one wrong code; the fifth in a row locks this person on this device."""
+    """Count one wrong code; the person's fifth locks their codes, on every device of theirs."""
     table = schema.totp_tries
-    row = step.one(select(table).where(_tries_of(device)))
-    wrong = 1 + (row.wrong if row is not None and not row.locked_until else 0)
+    counted = {
+        row.client_id: row.wrong
+        for row in _tries_of(step, device.owner)
+        if not row.locked_until  # a lock that is over has wiped the slate
+    }
+    wrong = 1 + sum(counted.values())
     locked_until = step.now + LOCKED_SECONDS if wrong >= MAX_WRONG else 0.0
     step.leaf(
         "totp.locked" if locked_until else "totp.wrong",
@@ -172,9 +177,14 @@ def _wrong(step: Step, device: Device) -> Refused:
         device=device.client_id,
         wrong=wrong,
     )
-    values = {"wrong": wrong, "locked_until": locked_until}
-    if not step.run(update(table).where(_tries_of(device)).values(**values)):
-        step.run(insert(table).values(person=device.owner, client_id=device.client_id, **values))
+    here = 1 + counted.get(device.client_id, 0)
+    gone = _here(device) if not locked_until else table.c.person == device.owner
+    step.run(delete(table).where(gone))
+    step.run(
+        insert(table).values(
+            person=device.owner, client_id=device.client_id, wrong=here, locked_until=locked_until
+        )
+    )
     if locked_until:
         return _locked(LOCKED_SECONDS)
     return Refused(
@@ -189,6 +199,15 @@ def _locked(seconds: float) -> Refused:
     )
 
 
-def _tries_of(device: Device) -> ColumnElement[bool]:
+def _tries_of(reader: Reader, person: str) -> Sequence[Row[Any]]:
+    return reader.all(select(schema.totp_tries).where(schema.totp_tries.c.person == person))
+
+
+def _forget_tries(step: Step, device: Device) -> None:
+    """A right code. What another device guessed wrong stays: a thief waits for its person's."""
+    step.run(delete(schema.totp_tries).where(_here(device)))
+
+
+def _here(device: Device) -> ColumnElement[bool]:
     table = schema.totp_tries
     return (table.c.person == device.owner) & (table.c.client_id == device.client_id)

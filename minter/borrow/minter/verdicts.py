@@ -7,13 +7,14 @@ and budget were judged already.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from sqlalchemy import func, select
 
 from borrow.minter import schema
 from borrow.policy.decide import budget_window, decide, who_says_yes
 from borrow.policy.model import Ask, AskPeers, AskSelf, Auto, Policy, Refuse, Verdict
+from borrow.policy.whole import is_whole
 from borrow.protocol.errors import Refused, Untrusted
 from borrow.protocol.lifecycle import RequestState
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from borrow.minter.store import Reader
     from borrow.policy.model import Role, Rule
     from borrow.protocol.request import AwsRole, RequestObject
+
+Kinds: TypeAlias = "Collection[str]"  # of evidence, given by one person
 
 _GIVEN = (RequestState.APPROVED, RequestState.REDEEMED)
 
@@ -67,10 +70,10 @@ def refused(verdict: Refuse) -> Refused:
     return Refused(verdict.why, hint=verdict.hint, state=verdict.state)
 
 
-def still_allowed(policy: Policy, request: Request, given: Collection[str]) -> Refused | None:
+def still_allowed(policy: Policy, request: Request, given: Collection[Kinds]) -> Refused | None:
     """Why the policy of this moment forbids what `request` was given, or None.
 
-    `given` is how each yes was proven (`policy` for its own).
+    `given` is how each yes was proven (`policy` for its own): the kinds of evidence of one voice.
     """
     role = policy.roles.get(request.role)
     if role is None or role.arn != request.arn:
@@ -98,7 +101,16 @@ def still_decides(policy: Policy, request: Request, approver: str) -> bool:
     return not isinstance(said, AskPeers) or approver in said.pool
 
 
-def may_join(policy: Policy, asked: RequestObject, found: Request, given: Collection[str]) -> bool:
+def ways_of(request: Request) -> tuple[Kinds, ...]:
+    """Every way in which one person's yes to `request` may be proven."""
+    if request.every:
+        return (request.factors,)
+    return tuple((kind,) for kind in request.factors)
+
+
+def may_join(
+    policy: Policy, asked: RequestObject, found: Request, given: Collection[Kinds]
+) -> bool:
     """Whether `asked`, by the way it comes now, would be given what `found` was given or waits for.
 
     A join never widens: an agent does not get what its person clicked for, nor IMDS a role that is
@@ -139,7 +151,7 @@ def _said_now(
     return who_says_yes(verdict.rule, policy.roles[request.role], ask)
 
 
-def _is_enough(said: Auto | AskSelf | AskPeers, request: Request, given: Collection[str]) -> bool:
+def _is_enough(said: Auto | AskSelf | AskPeers, request: Request, given: Collection[Kinds]) -> bool:
     """Whether what was given would do now. Another person's yes also does where one's own would.
 
     Who gave it follows from the request's mode: in `peer` never its own person.
@@ -149,9 +161,10 @@ def _is_enough(said: Auto | AskSelf | AskPeers, request: Request, given: Collect
         case Auto():
             return True
         case AskSelf():
-            return by_others or all(kind in said.factors for kind in given)
+            return by_others or all(is_whole(said.factors, one, every=False) for one in given)
         case AskPeers():
-            return by_others and all(kind in said.factors for kind in given)
+            whole = (is_whole(said.factors, one, every=said.every) for one in given)
+            return by_others and all(whole)
 
 
 def _spent(reader: Reader, policy: Policy, person: str) -> dict[str, int]:

@@ -6,7 +6,7 @@ In this order, and the order is the meaning of the file:
 2. no `[[deny]]` covers person and role: a deny wins over every rule;
 3. the way of asking is allowed at all (`imds` only where the role says so);
 4. the first `[[rule]]` that covers person and role decides. It is passed over only if it cannot
-   count for this ask: its budget is spent, an agent asks, or no kind of evidence is left;
+   count for this ask: its budget is spent, an agent asks, or what it takes is no yes here;
 5. a rule that decides refuses what is too long or what nobody could answer, then asks for what it
    requires, then says who must say yes.
 
@@ -35,6 +35,7 @@ from borrow.policy.model import (
 )
 from borrow.policy.people import canonical
 from borrow.policy.rules import MAX_TICKET
+from borrow.policy.whole import never_whole, takes_every
 from borrow.protocol.durations import show_duration
 from borrow.protocol.text import shown
 
@@ -124,6 +125,12 @@ def roles_for(policy: Policy, user: str) -> tuple[RoleView, ...]:
 def pass_over(policy: Policy, rule: Rule, role: Role, ask: Ask) -> PassedOver | None:
     """Why `rule`, which covers person and role, leaves `ask` to the next one; None = it decides."""
     approve = rule.approve
+    if never_whole(approve, role.tier):  # `load` refuses such a rule; this holds without it
+        return PassedOver(
+            "no_rule",
+            f"rule {rule.id!r} takes less than {role.name!r} of tier {role.tier.value} needs",
+            "it needs another person's passkey and device: mode peer",
+        )
     if approve.mode is Mode.AUTO:
         if ask.agent and role.name not in policy.bases:
             return PassedOver(
@@ -218,7 +225,8 @@ def who_says_yes(rule: Rule, role: Role, ask: Ask) -> Auto | AskSelf | AskPeers:
             return AskSelf(rule, factors_for(rule, role, ask), approve.match)
         case Mode.PEER:
             pool = pool_for(rule, canonical(ask.user))
-            return AskPeers(rule, approve.factors, approve.match, pool, approve.k)
+            every = takes_every(role.tier)
+            return AskPeers(rule, approve.factors, approve.match, pool, approve.k, every)
 
 
 def pool_for(rule: Rule, person: str) -> tuple[str, ...]:

@@ -90,6 +90,7 @@ class Explanation:
                     "match": peers.match,
                     "pool": list(peers.pool),
                     "k": peers.k,
+                    **({"every": True} if peers.every else {}),
                 }
 
 
@@ -140,8 +141,9 @@ def _answer(verdict: Verdict, ask: Ask) -> tuple[str, str, str]:
         case AskSelf(rule=rule, factors=factors, match=match):
             how = f"{_list(sorted(factors), ' or ')}{', number to match' if match else ''}"
             return "self", f"{shown(ask.user, 64)} confirms ({how}), for {_length(rule, ask)}", ""
-        case AskPeers(rule=rule, pool=pool, match=match, factors=factors, k=k):
-            how = f"{_list(sorted(factors), ' or ')}{', number to match' if match else ''}"
+        case AskPeers(rule=rule, pool=pool, match=match, factors=factors, k=k, every=every):
+            kinds = _list(sorted(factors), " and " if every else " or ")
+            how = f"{'both ' * every}{kinds}{', number to match' if match else ''}"
             people = f"{k} of {_list(pool)} says yes ({how}), for {_length(rule, ask)}"
             return "peer", people, ""
 

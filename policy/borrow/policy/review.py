@@ -221,10 +221,7 @@ def _strength(policy: Policy) -> Iterator[Finding]:
         mode = rule.approve.mode
         for name in sorted(rule.scope.roles):
             tier = policy.roles[name].tier
-            if tier is Tier.CRITICAL and mode is not Mode.PEER:
-                what = f"{name!r} is critical, and mode {mode.value} asks nobody else"
-                yield Finding("warning", _at("rule", rule), what, "use mode peer for it")
-            elif tier.at_least(Tier.SENSITIVE) and mode is Mode.AUTO and not rule.approve.budget:
+            if tier.at_least(Tier.SENSITIVE) and mode is Mode.AUTO and not rule.approve.budget:
                 what = f"{name!r} is {tier.value} and granted at once, without limit"
                 yield Finding("warning", _at("rule", rule), what, 'add budget = "3/24h"')
 

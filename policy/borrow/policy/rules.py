@@ -33,6 +33,7 @@ from borrow.policy.model import (
 from borrow.policy.people import GROUP, LOCAL, ONCALL, canonical, expand, is_person
 from borrow.policy.roles import NAME, NAME_RULE
 from borrow.policy.table import Table, names, show
+from borrow.policy.whole import never_whole
 from borrow.protocol.durations import parse_duration, show_duration
 from borrow.protocol.errors import Misconfigured
 
@@ -241,7 +242,7 @@ def _read_approve(stanza: Table, scope: Scope, known: Known) -> Approve:
         _refuse_consent(table, scope, known)
     if "k" in table and table.integer("k", 1, MAX_REASON) != 1:
         raise table.not_yet("k", "more than one approver comes with mode quorum")
-    return Approve(
+    approve = Approve(
         mode=mode,
         factors=frozenset(factors),
         match=table.flag("match", default=False),
@@ -249,6 +250,8 @@ def _read_approve(stanza: Table, scope: Scope, known: Known) -> Approve:
         approvers=approvers,
         pool=expand(approvers, known.groups),
     )
+    _refuse_half(table, approve, scope, known)
+    return approve
 
 
 def _read_factors(table: Table, mode: Mode) -> tuple[str, ...]:
@@ -270,6 +273,26 @@ def _refuse_consent(table: Table, scope: Scope, known: Known) -> None:
                 f"{{}} takes a click only, and the rule covers {name!r} of tier {tier.value}",
                 "add totp, which alone will count for that role, or give the role another rule",
             )
+
+
+def _refuse_half(table: Table, approve: Approve, scope: Scope, known: Known) -> None:
+    """Of a rule whose yes could never be whole nobody would hear before the day it is needed."""
+    for name in sorted(scope.roles):
+        if not never_whole(approve, known.roles[name].tier):
+            continue
+        if approve.mode is Mode.PEER:
+            raise table.bad(
+                "factor",
+                f"{{}} takes one of two, and the rule covers {name!r} of tier critical",
+                "leave factor out: a yes for that role takes passkey and device, both",
+            )
+        raise table.bad(
+            "mode",
+            f"{{}} {approve.mode.value} asks nobody else, "
+            f"and the rule covers {name!r} of tier critical",
+            "give that role a rule of mode peer (another person's passkey and device), "
+            "or the tier sensitive",
+        )
 
 
 def read_budget(table: Table, key: str, what: str) -> Budget:

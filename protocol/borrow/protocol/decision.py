@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from borrow.protocol.keys import PublicKeys
 
-STATEMENT_TYP = "borrow-statement+jwt"  # evidence `device` and `consent`: JWS over the statement
+STATEMENT_TYP = "borrow-statement+jwt"  # evidence `device`: JWS over the statement
+CONSENT_TYP = "borrow-consent+jwt"  # evidence `consent`: the same for one's own request
 TOTP_TYP = "borrow-totp+jwt"  # the device's JWS inside …
 TOTP_SEALED_TYP = "borrow-totp+jwe"  # … the JWE to M
 RECORD_TYP = "borrow-decision+jwt"
@@ -131,6 +132,28 @@ def sign_statement(data: bytes, key: ECKey) -> str:
 def verify_statement_signature(token: str, keys: PublicKeys, data: bytes) -> str:
     """The signing `kid`, or Untrusted unless the JWS covers exactly `data`."""
     verified = verify(token, keys, STATEMENT_TYP)
+    if verified.payload != data:
+        raise Untrusted("the evidence signs another statement")
+    return verified.kid
+
+
+def sign_consent(data: bytes, key: ECKey) -> str:
+    """Evidence `consent`, of a type of its own.
+
+    A device signs it for what the approver says of a request; `device` only for what it read in the
+    signed request itself. An approver that lies about whose request it is cannot pass one for the
+    other.
+    """
+    return sign(data, key, CONSENT_TYP)
+
+
+def verify_consent(token: str, keys: PublicKeys, data: bytes) -> str:
+    """The signing `kid`, or Untrusted. Devices of before sign a consent as they sign a statement:
+    that proves more, not less."""
+    try:
+        verified = verify(token, keys, CONSENT_TYP)
+    except Untrusted:
+        return verify_statement_signature(token, keys, data)
     if verified.payload != data:
         raise Untrusted("the evidence signs another statement")
     return verified.kid

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from borrow.protocol.strict import b64url
 
-UP, UV, BE, BS, AT = 0x01, 0x04, 0x08, 0x10, 0x40
+UP, UV, BE, BS, AT, ED = 0x01, 0x04, 0x08, 0x10, 0x40, 0x80
 
 
 @dataclass(slots=True)
@@ -60,11 +60,13 @@ class Authenticator:
         """The answer to `navigator.credentials.get`.
 
         Lies: origin, crossOrigin, type, challenge (in what the browser signs), rp_id, flags,
-        counter (in what the authenticator signs), signature (bytes).
+        counter, extension (bytes; in what the authenticator signs), signature (bytes).
         """
         if self.counter:
             self.counter += 1
         client, data = self._client("webauthn.get", challenge, lies), self._data(lies, 0)
+        if "extension" in lies:
+            data = self._data(lies, ED) + cbor2.dumps({"odd": lies["extension"]})
         signed = data + hashlib.sha256(client).digest()
         signature = self.key.sign(signed, ec.ECDSA(hashes.SHA256()))
         response = {

@@ -21,7 +21,7 @@ from borrow.minter.store import Store
 from borrow.minter.totp import SECRET_TYP
 from borrow.policy.load import load_policy
 from borrow.protocol.ceremony import challenge_of
-from borrow.protocol.decision import Evidence, seal_totp, sign_statement
+from borrow.protocol.decision import Evidence, seal_totp, sign_consent, sign_statement
 from borrow.protocol.enrolment import Invitation, sign_software_statement
 from borrow.protocol.jose import unseal
 from borrow.protocol.keys import load_key, new_key, seed_of
@@ -209,8 +209,9 @@ class MinterHouse:
         if kind == "totp":
             code = code or self.code(self.codes[device.owner])
             return Evidence("totp", self.sealed_code(device, statement, code))
-        token = sign_statement(statement, device.sig)
-        return Evidence("consent", token) if kind == "consent" else Evidence("device", token)
+        if kind == "consent":
+            return Evidence("consent", sign_consent(statement, device.sig))
+        return Evidence("device", sign_statement(statement, device.sig))
 
     def approve(
         self,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from borrow.protocol.durations import show_duration
+from borrow.protocol.halves import given_by_me, read_halves, sentence, so_far
 from borrow.protocol.text import shown
 from borrow.tray.differences import claimed_then, last_time
 from borrow.tray.labels import Pairs, claims, mapping, text, texts, whole
@@ -87,7 +88,7 @@ def answering(one: Mapping[str, Any], now: float) -> Form:
         durations=durations(whole(one.get("seconds"))),
         claims=(*claims(one), *_said_then(one, mine=mine)),
         expires_at=float(whole(one.get("expires_at"))),
-        cannot=_cannot(kinds, mine=mine, peer=peer),
+        cannot=_cannot(kinds, mine=mine, peer=peer) or _has_said(one),
     )
 
 
@@ -106,6 +107,17 @@ def _cannot(kinds: tuple[str, ...], *, mine: bool, peer: bool) -> str:
     return f"the rule wants {wanted}, and this computer cannot give it"
 
 
+def _has_said(one: Mapping[str, Any]) -> str:
+    """This computer's half of a yes is there; the other one comes from elsewhere."""
+    return so_far(one) if "device" in given_by_me(one) else ""
+
+
+def _takes(one: Mapping[str, Any]) -> str:
+    """What a yes takes, in words; a joint says whether one of it does."""
+    kinds = (_PROOFS.get(kind, shown(kind, 20)) for kind in texts(one.get("factors")))
+    return (" and " if one.get("every") is True else " or ").join(kinds)
+
+
 def asking(entry: Mapping[str, Any], *, extends: str = "") -> Form:
     """The form that asks for one role of the catalogue, or for more time of a grant."""
     rules, name = mapping(entry.get("needs")), text(entry.get("name"))
@@ -114,7 +126,6 @@ def asking(entry: Mapping[str, Any], *, extends: str = "") -> Form:
     fields = [Field("reason", "Reason", least=_least(rule), rule=rule, recent=recent[:RECENT])]
     if "ticket" in rules:
         fields.append(Field("ticket", "Ticket", least=1, rule=text(rules["ticket"])))
-    kinds = " or ".join(_PROOFS.get(kind, shown(kind, 20)) for kind in texts(entry.get("factors")))
     who = {"auto": "the policy, at once", "self": "you", "peer": "another person"}
     facts = [
         ("role", name),
@@ -122,7 +133,7 @@ def asking(entry: Mapping[str, Any], *, extends: str = "") -> Form:
         ("account", text(entry.get("account"))),
         ("tier", text(entry.get("tier"))),
         ("answered by", who.get(str(entry.get("mode")), text(entry.get("mode")))),
-        ("a yes takes", kinds),
+        ("a yes takes", _takes(entry)),
         ("extends", text(extends)),
     ]
     if entry.get("share") == "session" and not extends:
@@ -214,6 +225,9 @@ def _facts(one: Mapping[str, Any], now: float, *, mine: bool) -> Pairs:
         ("is", text(one.get("arn"))),
         ("for", show_duration(seconds) + (f", by the rule {rule}" if rule else "")),
         ("extends", text(one.get("extends"))),
+        ("a yes takes", _takes(one) if one.get("every") is True else ""),
+        ("so far", so_far(one)),
+        *(("so far", sentence(each)) for each in read_halves(one.get("halves"))),
         ("last time", "" if mine else last_time(one, now)),
         ("denied before", f"{denials} times in a day" if denials > 1 else "once" * denials),
         ("number", f"{number}, {text(one.get('words'))}: they see the same" if number else ""),

@@ -146,7 +146,7 @@ def _waiting(known: Snapshot, now: float) -> Iterator[Entry]:
 def waiting_line(each: Waiting, now: float) -> str:
     who = "Your request" if each.mine else each.person
     left = f" · {left_of(each.expires_at - now)} left" if each.expires_at else ""
-    return f"{who}: {each.role}{left}"
+    return f"{who}: {each.role}{left}" + (f" · {each.half}" if each.half else "")
 
 
 def _grants(known: Snapshot, now: float) -> Iterator[Entry]:

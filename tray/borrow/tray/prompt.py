@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from borrow.protocol.errors import Needs, Refused, Unavailable, Untrusted
+from borrow.protocol.halves import read_halves, sentence, still_missing
 from borrow.protocol.text import shown
 from borrow.tray import form as forms
 from borrow.tray.labels import mapping, text, texts, whole
@@ -63,8 +64,8 @@ def to_answer(daemon: Daemon, request: str, now: float) -> Question:
     named = f"{text(one.get('role'))} ({text(one.get('request'))})"
 
     def say_yes(typed: Mapping[str, str], seconds: int) -> Answer:
-        daemon.post(path, forms.yes_body(form, one, typed, seconds))
-        return Answer(f"approved: {named}")
+        lacks = still_missing(daemon.post(path, forms.yes_body(form, one, typed, seconds)))
+        return Answer(f"half a yes: {named}; {lacks}" if lacks else f"approved: {named}")
 
     def say_no(reason: str) -> Answer:
         daemon.post(path, forms.no_body(one, reason))
@@ -168,7 +169,9 @@ class Waiting:
         watched = mapping(last.get("seen"))
         seen = [shown(each, 60) for each in texts(watched.get("seen"))]
         looking = [shown(each, 60) for each in texts(watched.get("looking"))]
+        halves = [sentence(each) for each in read_halves(watched.get("halves"))]
         told = [
+            *halves,
             f"{words}: they see the same number and words" if self.number and peer else "",
             "type this number where you say yes" if self.number and not peer else "",
             f"asked: {_few(people)}" if peer and people else "",

@@ -29,6 +29,7 @@ DENY: Final = "deny"
 
 # Kinds of notice that are told in passing; the rest stands in the menu.
 PASSING: Final = {
+    "request_half": "Half a yes was said",
     "grant_opened": "A role was lent",
     "grant_revoked": "A role was taken back",
     "device_frozen": "A device was frozen",

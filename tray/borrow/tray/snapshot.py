@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from borrow.protocol.halves import so_far
 from borrow.protocol.text import shown
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A question for me; `mine` if I asked it myself."""
+    """A question for me; `mine` if I asked it myself. `half` says what is missing of my yes."""
 
     request: str
     role: str
@@ -64,6 +65,7 @@ class Waiting:
     seconds: int
     expires_at: float
     mine: bool
+    half: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +173,7 @@ def _waiting(entry: dict[str, Any]) -> Waiting | None:
         seconds=int(_number(entry.get("seconds"))),
         expires_at=_number(entry.get("expires_at")),
         mine=entry.get("mine") is True,
+        half=so_far(entry),
     )
 
 

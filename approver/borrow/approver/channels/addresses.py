@@ -56,7 +56,7 @@ def read_url(url: str, allow_hosts: Collection[str]) -> URL:
     try:
         parts = URL(url, encoded=True)
         port = parts.port
-    except ValueError:
+    except (ValueError, IndexError):  # yarl lets the latter out for `https://[]a@`
         raise refused() from None
     host = host_of(parts)
     if not host or parts.user or parts.password or parts.raw_fragment:

@@ -120,21 +120,52 @@ def door(
         room = request.app[ROOM]
         visit = Visit(request, request.app[DESK], room, None)
         try:
-            guard.check_host(request.host, room.origin)
-            if request.method == "POST":
-                guard.check_post(request.headers, room.origin)
-            visit = await _known(visit, strangers=strangers)
-            answer = await handler(visit)
-        except BorrowError as exc:
-            answer = _refusal(visit, exc, data=data)
+            answer = await _answer(visit, handler, strangers=strangers, data=data)
         except web.HTTPException as exc:
             answer = constant(exc.status)
+        except Exception as exc:  # noqa: BLE001  a template that fails, too, leaves with the headers
+            # No traceback: its lines may hold what the request held.
+            extra = {"route": _route(request), "kind": type(exc).__name__}
+            logger.error("unexpected failure", extra=extra)  # noqa: TRY400
+            answer = constant(500) if data else _broken()
         for name, value in guard.headers(room.origin).items():
             answer.headers.setdefault(name, value)
         answer.headers.setdefault("Cache-Control", "no-store")
         return answer
 
     return opened
+
+
+async def _answer(
+    visit: Visit,
+    handler: Callable[[Visit], Awaitable[web.StreamResponse]],
+    *,
+    strangers: bool,
+    data: bool,
+) -> web.StreamResponse:
+    request, origin = visit.request, visit.room.origin
+    try:
+        guard.check_host(request.host, origin)
+        if request.method == "POST":
+            guard.check_post(_all_of(request, "Sec-Fetch-Site", "Origin"), origin)
+        visit = await _known(visit, strangers=strangers)
+        return await handler(visit)
+    except BorrowError as exc:
+        return _refusal(visit, exc, data=data)
+
+
+def _all_of(request: web.Request, *names: str) -> dict[str, str]:
+    """These headers; one that came twice is both its values (RFC 9110 §5.3), so none of ours."""
+    headers = request.headers
+    return {name: ", ".join(headers.getall(name)) for name in names if name in headers}
+
+
+def _broken() -> web.Response:
+    """What a person reads when not even a page can be made."""
+    return web.Response(
+        status=500,
+        text="Something went wrong here. Open the page again, or use `borrow` at a workstation.\n",
+    )
 
 
 async def _known(visit: Visit, *, strangers: bool) -> Visit:

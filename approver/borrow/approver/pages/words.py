@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from borrow.protocol.halves import Half, sentence
 from borrow.protocol.lifecycle import RequestState
 
 if TYPE_CHECKING:
@@ -88,6 +89,28 @@ def outcome(view: RequestView, me: str) -> str:
             return "Taken back before it was decided."
         case RequestState.REVOKED:
             return "Revoked."
+
+
+def answers(view: RequestView) -> int:
+    """How much was said so far: an open page looks again when it changes."""
+    return len(view.decided_by) + sum(len(each.given) for each in view.halves)
+
+
+def own_half(view: RequestView, me: str) -> Half | None:
+    """What I said of a yes that takes more."""
+    for each in view.halves:
+        if each.approver == me:
+            return Half(each.approver, each.given, each.missing)
+    return None
+
+
+def other_halves(view: RequestView, me: str) -> list[str]:
+    """Sentences, escaped."""
+    return [
+        sentence(Half(each.approver, each.given, each.missing))
+        for each in view.halves
+        if each.approver != me
+    ]
 
 
 def waiting_of(

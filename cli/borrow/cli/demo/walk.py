@@ -10,6 +10,7 @@ import json as jsons
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -64,7 +65,7 @@ def run(*, unattended: bool, json: bool) -> int:
             _tell_second_terminal(world)
             act(world.place, story, answer=None)
         _read_papers(world, story)
-    if unattended or json:
+    if json or (unattended and not say.is_terminal(sys.stdout)):
         say.document(story.document())
     else:
         telling.tell(story.document())

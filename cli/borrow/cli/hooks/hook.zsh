@@ -8,6 +8,7 @@ typeset -ga _borrow_words=()
 zmodload zsh/datetime zsh/parameter
 autoload -Uz add-zsh-hook
 () {
+  emulate -L zsh
   local stat
   local -a fields
   [[ -r /proc/$$/stat ]] && { read -r stat < /proc/$$/stat } 2>/dev/null

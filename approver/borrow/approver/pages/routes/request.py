@@ -8,7 +8,7 @@ from aiohttp import web
 
 from borrow.approver import tickets
 from borrow.approver.bodies import form, json_object, need, path_id
-from borrow.approver.decisions import check, digits, settle, visible
+from borrow.approver.decisions import check, digits, note_seen, settle, visible
 from borrow.approver.pages import words
 from borrow.approver.pages.ceremony import asked, need_passkeys
 from borrow.approver.pages.guard import is_prefetch
@@ -35,7 +35,7 @@ async def show(visit: Visit) -> web.Response:
 async def state(visit: Visit) -> web.Response:
     """`GET /r/{id}/state`, for a page that is open meanwhile."""
     view = await visible(visit.desk, path_id(visit.request, "r"), visit.person)
-    return web.json_response({"state": view.state.value, "answers": len(view.decided_by)})
+    return web.json_response({"state": view.state.value, "answers": words.answers(view)})
 
 
 async def decide(visit: Visit) -> web.Response:
@@ -106,8 +106,7 @@ async def approve(visit: Visit) -> web.Response:
 
 async def _note_seen(visit: Visit, view: RequestView) -> None:
     if visit.person in view.deciders and visit.person != view.person:
-        async with visit.desk.store.writing() as db:
-            await tickets.saw(db, view.request_id, visit.person, now=visit.desk.clock())
+        await note_seen(visit.desk, view, visit.person)
 
 
 async def _page(visit: Visit, view: RequestView, *, late: bool = False) -> web.Response:
@@ -129,6 +128,9 @@ async def _page(visit: Visit, view: RequestView, *, late: bool = False) -> web.R
         may_answer=is_open and me in view.deciders and not others_only,
         has_answered=me in view.decided_by,
         takes_passkey="passkey" in view.factors,
+        answers=words.answers(view),
+        half=words.own_half(view, me),
+        halves=words.other_halves(view, me),
         # In mode `self` the digits are on the asking screen only, or the match proves nothing.
         number=view.number if view.match and view.mode == "peer" else "",
         asks_number=view.match and view.mode == "self",
