@@ -20,6 +20,7 @@ KINDS = (
     "request_lapsed",
     "request_cancelled",
     "request_revoked",
+    "request_half",
     "grant_opened",
     "grant_resumed",
     "grant_expired",
@@ -85,6 +86,16 @@ def test_a_notice_names_who_and_why_escaped() -> None:
     told = notice(change("grant_revoked", by="bea@example.com", reason="\x1b[31m\u202enow"), 0.0)
     assert told["text"].endswith("by bea@example.com: \\u{1b}[31m\\u{202e}now")
     assert told["hint"] == "borrow not-me g-01jv0000000000000000000000"
+
+
+def test_half_a_yes_says_what_is_missing_and_how_to_go_on() -> None:
+    details = {"given": ["passkey"], "missing": ["device"], "by": "ann@example.com"}
+    told = notice(change("request_half", "request:r-01jv0000000000000000000000", **details), 0.0)
+    assert told["text"] == (
+        "half a yes to prod-admin: ann@example.com said yes with a passkey; "
+        "their workstation's yes is missing"
+    )
+    assert "borrow not-me" not in told["hint"]
 
 
 def test_a_reason_cannot_reach_into_the_sentence() -> None:

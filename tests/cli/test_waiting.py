@@ -64,6 +64,17 @@ def test_seen_looking_and_the_usual_wait_show_as_they_come() -> None:
     assert looking.request == "r-1"
 
 
+def test_half_a_yes_says_what_is_missing_of_it() -> None:
+    half = {"person": "bo@example.com", "given": ["passkey"], "missing": ["device"]}
+    waiting = Waiting("prod").told(EVENT)
+    told = waiting.told({"event": "seen", "seen": {"halves": [half]}})
+    said = "bo@example.com said yes with a passkey; their workstation's yes is missing"
+    assert told.line(NOW) == f"{said}, 15m left"
+    assert len(told.line(NOW, 60)) < 60
+    gone = told.told({"event": "seen", "seen": {"seen": ["bo@example.com"]}})  # it was withdrawn
+    assert "seen by bo@example.com" in gone.line(NOW)
+
+
 def test_trouble_on_the_way_is_said_and_goes_away() -> None:
     away = Waiting("prod").told({"event": "unavailable", "message": "the approver does not answer"})
     assert away.line(NOW) == "the approver does not answer, trying again"

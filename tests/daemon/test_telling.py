@@ -60,6 +60,22 @@ def test_the_line_says_who_is_waited_for_and_the_number() -> None:
     )
 
 
+def test_half_a_yes_says_what_is_missing_of_it() -> None:
+    half = {"person": "bea@example.com", "given": ["passkey"], "missing": ["device"]}
+    flight = a_flight(
+        state=FlightState.PENDING,
+        request="r-1",
+        people=("bea@example.com",),
+        ends=Deadline.at(NOW.wall + 899, NOW),
+        mode="peer",
+        seen={"halves": [half], "seen": ["bea@example.com"]},
+    )
+    assert waiting_line(flight, NOW) == (
+        "borrow: prod-admin waits · bea@example.com said yes with a passkey; their workstation's"
+        " yes is missing · number 417 · 14:59 left · r-1 · seen by 1"
+    )
+
+
 def test_what_a_rule_needs_comes_with_the_line_to_type() -> None:
     flight = a_flight(state=FlightState.NEEDS, needs={"reason": "at least 10 characters"})
     line = waiting_line(flight, NOW)

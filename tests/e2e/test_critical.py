@@ -60,6 +60,8 @@ async def test_a_passkey_first_and_the_workstation_after_it_grant_what_was_asked
 
         wait_for(lambda: ann.asks()[0]["seen"].get("halves"), why="the half at the asker's")
         assert child.poll() is None
+        told = ann.borrow("explain", request).stdout
+        assert f"{BO} said yes with a passkey; their workstation's yes is missing" in told
         listed = bo.borrow("inbox")
         assert "you said yes with a passkey; your workstation's yes is missing" in listed.stderr
         done = bo.borrow("approve", request, "-y")
@@ -99,6 +101,9 @@ def test_what_a_critical_role_takes_is_said_before_anybody_is_asked(
 ) -> None:
     assert "others (device and passkey, number)" in ann.borrow("roles").stdout
     folder = server.home.root / "server"
+    status = server.home.borrow("server", "status").stdout
+    assert f"{BO} has no passkey and no device: no yes of theirs" in status
+    assert f"{ANN} has no passkey: no yes of theirs" in status
     told = server.home.borrow(
         "policy", "explain", ANN, "change", "--file", str(folder / "policy.toml")
     )

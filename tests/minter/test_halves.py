@@ -16,9 +16,11 @@ from borrow.minter.migrations import run
 from borrow.minter.store import Store
 from borrow.protocol.ceremony import challenge_of
 from borrow.protocol.decision import Evidence, sign_statement, verify_record
+from borrow.protocol.enrolment import Invitation, sign_software_statement
 from borrow.protocol.errors import BorrowError, Unavailable
 from borrow.protocol.keys import PublicKeys
-from borrow_fakes.minting import ANN, BO, CY, POLICY
+from borrow_fakes.minting import ANN, BO, CY, ISSUER, POLICY
+from borrow_fakes.people import FakeDevice
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,8 +28,8 @@ if TYPE_CHECKING:
     from borrow.minter.port import Outcome
     from borrow_fakes.authenticator import Authenticator
     from borrow_fakes.minting import MinterHouse
-    from borrow_fakes.people import FakeDevice
 
+DAY = 86_400
 SENSITIVE = 'Prod"\ntier = "sensitive"'
 CRITICAL = POLICY.replace(SENSITIVE, 'Prod"\ntier = "critical"')
 assert CRITICAL != POLICY
@@ -113,6 +115,9 @@ def test_the_same_half_twice_is_no_yes(
     house.approve_on_page(request, BO, bos)
     assert refusal(house.approve_on_page, request, BO, bos) == "half_given"
     another = house.join(BO)
+    house.clock.advance(DAY)
+    request = house.ask(ann, "prod", group="g1b").view.request_id
+    house.approve_on_page(request, BO, bos)
     by_tray(house, request, another)
     assert house.minter.request(request).state == "approved"
     request = house.ask(ann, "prod", group="g2").view.request_id
@@ -343,6 +348,64 @@ def test_every_order_of_halves_and_noes_ends_as_it_must(
             if state != "pending":
                 break
         house.clock.advance(90_000)  # nobody tires of it
+
+
+# Keys that somebody else has just brought in
+
+
+def test_a_device_that_the_approver_invites_in_ones_name_says_no_half_for_a_day(
+    house: MinterHouse, ann: FakeDevice, bo: FakeDevice, bos: Authenticator
+) -> None:
+    house.clock.advance(1)
+    planted = house.join(BO)
+    request = asked(house, ann)
+    house.approve_on_page(request, BO, bos)
+    assert refusal(by_tray, house, request, planted) == "key_waits"
+    house.minter.freeze(bo.client_id, "di@example.com")  # that the older one goes changes nothing
+    assert refusal(by_tray, house, request, planted) == "key_waits"
+    assert house.minter.request(request).state == "pending"
+    house.clock.advance(DAY)
+    request = house.ask(ann, "prod", group="g2").view.request_id
+    house.approve_on_page(request, BO, bos)
+    assert by_tray(house, request, planted).view.state == "approved"
+
+
+def test_a_passkey_put_in_the_place_of_a_removed_one_waits_too(
+    house: MinterHouse, ann: FakeDevice, bo: FakeDevice, bos: Authenticator
+) -> None:
+    house.clock.advance(1)
+    house.minter.people.passkey_remove(bos.credential_id, BO)
+    planted = house.passkey(BO)  # for other roles it counts, as the person's only one
+    request = asked(house, ann)
+    by_tray(house, request, bo)
+    assert refusal(house.approve_on_page, request, BO, planted) == "key_waits"
+    assert house.minter.request(request).state == "pending"
+
+
+def test_a_device_that_ones_own_passkey_invites_counts_at_once(
+    house: MinterHouse, ann: FakeDevice, bo: FakeDevice, bos: Authenticator
+) -> None:
+    house.clock.advance(1)
+    people = house.minter.people
+    ceremony = people.new_ceremony("invite", BO)
+    invited = people.invite_with(ceremony, Evidence("passkey", bos.get(challenge_of(ceremony))))
+    device = FakeDevice(owner=BO, issuer=ISSUER)
+    invitation = Invitation(ISSUER, BO, "a", house.minter.keys().pin, invited.key)
+    token = sign_software_statement(
+        invitation, device.jwks, device_name="laptop", now=house.clock(), jti="k" * 22
+    )
+    device.client_id = house.minter.register(token)[0].client_id
+    request = asked(house, ann)
+    house.approve_on_page(request, BO, bos)
+    assert by_tray(house, request, device).view.state == "approved"
+
+
+def test_a_new_device_counts_for_other_roles_at_once(
+    house: MinterHouse, ann: FakeDevice, bo: FakeDevice
+) -> None:
+    house.clock.advance(1)
+    request = house.ask(ann, "prod").view.request_id
+    assert by_tray(house, request, house.join(BO)).view.state == "approved"
 
 
 # Databases of before

@@ -242,6 +242,13 @@ BUGS = (
     Bug("a half outlives the key it was given with", "voices.py",
         "    for row in step.all(select(said).where(where).order_by(said.c.id)):\n",
         "    for row in ():\n", "test_halves.py"),
+    Bug("a key brought in by somebody else counts at once", "decisions.py",
+        "    if request.every:\n        refuse_unripe", "    if False:\n        refuse_unripe",
+        "test_halves.py"),
+    Bug("removing a key clears the way for another", "ripe.py",
+        "select(table.c.credential_id, table.c.added_at).where(table.c.person == person)",
+        "select(table.c.credential_id, table.c.added_at).where("
+        "(table.c.person == person) & (table.c.state == 'active'))", "test_halves.py"),
     Bug("the longer half decides", "voices.py",
         "min(before.seconds, said.seconds)", "max(before.seconds, said.seconds)",
         "test_halves.py"),

@@ -276,3 +276,34 @@ def test_the_clock_runs_down_to_the_end() -> None:
     assert forms.over("pending") == ""
     assert forms.over("expired") == "nobody answered in time"
     assert "\x1b" not in forms.over("\x1b[2J")
+
+
+# Tier critical: both of one person
+
+
+def critical(**changes: Any) -> dict[str, Any]:
+    both: dict[str, Any] = {"factors": ["device", "passkey"], "every": True, "tier": "critical"}
+    return peer(**(both | {"given": [], "halves": []} | changes))
+
+
+def test_a_critical_request_says_that_a_yes_takes_both() -> None:
+    form = forms.answering(critical(), NOW)
+    assert dict(form.facts)["a yes takes"] == "this device's signature and a passkey"
+    assert form.cannot == ""
+    asks = forms.asking({"name": "root", "factors": ["device", "passkey"], "every": True})
+    assert dict(asks.facts)["a yes takes"] == "this device's signature and a passkey"
+    assert "a yes takes" not in dict(forms.answering(peer(), NOW).facts)
+
+
+def test_what_is_missing_of_the_yes_is_told() -> None:
+    form = forms.answering(critical(given=["passkey"]), NOW)
+    said = "you said yes with a passkey; your workstation's yes is missing"
+    assert (dict(form.facts)["so far"], form.cannot) == (said, "")
+    other = {"person": "cy@example.com", "given": ["passkey"], "missing": ["device"]}
+    form = forms.answering(critical(halves=[other]), NOW)
+    assert dict(form.facts)["so far"].startswith("cy@example.com said yes with a passkey")
+
+
+def test_this_computers_half_is_not_given_twice() -> None:
+    form = forms.answering(critical(given=["device"]), NOW)
+    assert form.cannot == "you said yes at your workstation; your passkey's yes is missing"

@@ -45,6 +45,14 @@ def test_what_waits_for_this_person_is_first() -> None:
     assert texts(shown[3].children) == ["Done", "Extend…", "That was not me"]
 
 
+def test_half_a_yes_says_what_is_missing_of_it() -> None:
+    half = decision("r-1", factors=["device", "passkey"], given=["passkey"])
+    assert texts(menu(snapshot(decisions=[half]), [], NOW))[0] == (
+        "ann@example.com: prod · 15m left · "
+        "you said yes with a passkey; your workstation's yes is missing"
+    )
+
+
 def test_a54_no_entry_says_yes() -> None:
     """Each only opens a window, asks, or takes away."""
     harmless = (

@@ -70,6 +70,7 @@ async def status(request: web.Request) -> web.Response:
         "policy_trouble": desk.settings.trouble(),
         "devices": listed,
         "unreachable": await _unreachable(desk),
+        "halves": await _halves(desk),
     }
     return web.json_response(answer)
 
@@ -80,6 +81,18 @@ async def _unreachable(desk: Desk) -> list[str]:
     settings = desk.settings
     listening = desk.contacts.within(LISTENED)
     return list(unreachable(settings.deciders(), known, settings.channels, listening))
+
+
+async def _halves(desk: Desk) -> dict[str, list[str]]:
+    """Who is asked about critical roles and could say half a yes at most, and what they lack."""
+    active = {each.owner for each in await desk.devices.all() if each.state == "active"}
+    found: dict[str, list[str]] = {}
+    for person in desk.settings.critical():
+        keys = await desk.minter.passkeys(person)
+        has = {"passkey": any(each.state == "active" for each in keys), "device": person in active}
+        if lacks := [kind for kind, there in has.items() if not there]:
+            found[person] = lacks
+    return found
 
 
 async def invite(request: web.Request) -> web.Response:

@@ -56,8 +56,8 @@ async def asked(request: web.Request) -> web.Response:
         "reason": shown(view.reason) if view.reason else "",
         "grant": view.grant_id,
     }
-    if view.every:
-        answer |= {"every": True, "halves": halves_of(view)}
+    if view.halves:
+        answer["halves"] = halves_of(view)
     return web.json_response(answer)
 
 

@@ -40,6 +40,7 @@ class ApproverSettings:
     push_allow_hosts: tuple[str, ...] = ()  # `host` or `host:port`: may be sent to though private
     channels: Mapping[str, Ways] = field(default_factory=dict)  # person -> ways beside Web Push
     deciders: Callable[[], tuple[str, ...]] = _nobody  # who may have to answer, asked each time
+    critical: Callable[[], tuple[str, ...]] = _nobody  # … and needs a passkey and a device for it
     admins: Callable[[], tuple[str, ...]] = _nobody
     trouble: Callable[[], str] = _nothing  # why the policy file as it is now is not in use
     long_poll: float = LONG_POLL  # how long /token and /events may be held

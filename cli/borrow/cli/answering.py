@@ -129,7 +129,7 @@ def facts(one: dict[str, Any], now: float) -> Iterator[tuple[str, str]]:
     if denials := int(say.number_of(one.get("earlier_denials"))):
         yield "denied", f"{denials} time{'s' if denials > 1 else ''} before"
     if one.get("every") is True:
-        yield "a yes is", "both a passkey and this workstation's, of the same person"
+        yield "takes", "your passkey and this workstation, both"
         yield "so far", so_far(one)
         for half in read_halves(one.get("halves")):
             yield "so far", sentence(half)

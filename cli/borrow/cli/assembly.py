@@ -72,6 +72,7 @@ def assemble(
         push_allow_hosts=reach.allow_hosts,
         channels=reach.ways,
         deciders=lambda: watched.current().deciders(),
+        critical=lambda: watched.current().critical_deciders(),
         public_url=public_url,
         trusted_proxies=trusted_proxies,
         admins=lambda: watched.current().admins,

@@ -15,6 +15,7 @@ from borrow.cli.options import duration, held_argument, json_option
 from borrow.cli.usage import joined
 from borrow.protocol.durations import show_duration
 from borrow.protocol.errors import Misconfigured, Refused, Unavailable, Untrusted
+from borrow.protocol.halves import read_halves, sentence
 
 if TYPE_CHECKING:
     from borrow.cli.client import Control
@@ -51,9 +52,7 @@ def give_back(what: str, *, all_of_them: bool, as_json: bool) -> None:
             raise
         if len(asked) > 1:
             often = f"{what} is asked for {len(asked)} times and not held"
-            raise WrongUse(
-                often, hint=f"`borrow return {asked[0]}`, or another of `borrow`"
-            ) from exc
+            raise WrongUse(often, hint=f"`borrow return {asked[0]}`, or another") from exc
         _withdraw(client, asked[0], as_json=as_json)
         return
     if as_json:
@@ -237,7 +236,9 @@ def _lines(told: dict[str, Any]) -> list[tuple[str, str]]:
     out: list[tuple[str, str]] = []
     for name, value in told.items():
         label = say.text_of(name).replace("_", " ")
-        if name in _DURATIONS and say.number_of(value):
+        if name == "halves":
+            out += [("half a yes", sentence(each)) for each in read_halves(value)]
+        elif name in _DURATIONS and say.number_of(value):
             out.append((label, show_duration(say.number_of(value))))
         elif name in _MOMENTS and say.number_of(value):
             out.append((label, _clock(say.number_of(value))))
@@ -246,6 +247,6 @@ def _lines(told: dict[str, Any]) -> list[tuple[str, str]]:
             out += [(f"  {inner}", text) for inner, text in _lines(value)]
         elif isinstance(value, list):
             out += [(label, ", ".join(say.text_of(str(each)) for each in value))] if value else []
-        elif value not in ("", None, 0, False) and not name.endswith("hash"):
+        elif value not in ("", None, 0, False) and not name.endswith("hash") and name != "every":
             out.append((label, say.text_of(str(value))))
     return out

@@ -207,6 +207,8 @@ def status(*, as_json: bool) -> int:
         say.note(f"the changed policy is not used, the one before stays in force: {trouble}")
     if people := told.get("unreachable"):
         say.line(f"unreached {say.people(people)}: nothing tells them of a request")
+    for line in halves(told.get("halves")):
+        say.line(line)
     devices = told.get("devices")
     rows = [each for each in devices if isinstance(each, dict)] if isinstance(devices, list) else []
     names = ("client_id", "owner", "name", "state")
@@ -214,6 +216,17 @@ def status(*, as_json: bool) -> int:
         ("device", "owner", "name", "state"), [[str(d.get(n, "")) for n in names] for d in rows]
     )
     return errors.OK
+
+
+def halves(told: object) -> list[str]:
+    """Those who are asked about critical roles and cannot say a whole yes."""
+    people = told if isinstance(told, dict) else {}
+    return [
+        f"half      {say.text_of(person)} has no {' and no '.join(map(say.text_of, lacks))}: "
+        "no yes of theirs to a critical role is whole"
+        for person, lacks in people.items()
+        if isinstance(lacks, list)
+    ]
 
 
 @server.command()

@@ -79,7 +79,7 @@ def live_line(flight: Flight, now: Moment) -> Live:
     if flight.mode == "self":
         more.append(_where(flight))
     return Live(
-        head=f"borrow: {flight.facts.name} waits for {_whom(flight)}",
+        head=f"borrow: {flight.facts.name} {_half(flight) or 'waits for ' + _whom(flight)}",
         needed=(f"number {flight.number}", *left),
         more=tuple(more),
     )
@@ -118,6 +118,12 @@ def _whom(flight: Flight) -> str:
     return ", ".join(people[:2]) + more
 
 
+def _half(flight: Flight) -> str:
+    """What the first of those said who gave a part of a yes, "" if nobody did."""
+    halves = read_halves(flight.seen.get("halves"))
+    return f"waits · {sentence(halves[0])}" if halves else ""
+
+
 def _where(flight: Flight) -> str:
     """Where one's own yes can be said: a code or a click here, a key on the device that has it."""
     here = _HERE.intersection(flight.facts.factors)
@@ -128,8 +134,6 @@ _HERE: Final = frozenset({"consent", "totp"})
 
 
 def _seen(flight: Flight) -> list[str]:
-    if halves := read_halves(flight.seen.get("halves")):
-        return [sentence(each) for each in halves[:1]]
     looking, seen = flight.seen.get("looking"), flight.seen.get("seen")
     if isinstance(looking, list) and looking:
         return [f"{looking[0]} is looking"]
@@ -241,7 +245,8 @@ class Teller:
         line = waiting_line(flight, now)
         if line == told.line:
             return
-        steady = (flight.state, flight.trouble, flight.request, _whom(flight), *_seen(flight))
+        who = (_half(flight), _whom(flight), *_seen(flight))
+        steady = (flight.state, flight.trouble, flight.request, *who)
         changed = steady != told.steady
         counts = flight.state is FlightState.PENDING and not flight.trouble
         if counts and self._live.setdefault(session.tty, flight) is flight:

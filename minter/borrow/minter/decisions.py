@@ -17,6 +17,7 @@ from borrow.minter import requests, schema
 from borrow.minter.evidence import Proof
 from borrow.minter.records import Request, active_device, decisions_on, load_request
 from borrow.minter.requests import MINTER
+from borrow.minter.ripe import refuse_unripe
 from borrow.minter.store import Keep, people_of
 from borrow.minter.verdicts import still_allowed, still_decides, ways_of
 from borrow.minter.voices import counts, voices_of, whole
@@ -174,6 +175,7 @@ def approve(
     1. the statement is one of ours, for this request, person and choice, unused and in time
     2. this person has not said yes before (one voice each), nor this half of it
     3. the evidence is of a kind the rule takes and signs exactly these bytes
+       and, for tier critical, with a key that somebody else did not bring in just now
     4. the number is the one the asking workstation shows (a phished yes lacks it)
     5. the code is right and fresh (totp)
     6. the policy of this moment allows it too
@@ -203,6 +205,8 @@ def approve(
             request=request.request_id,
         )
     proof = witness.verify(step, request, said.evidence, said.statement)
+    if request.every:
+        refuse_unripe(step, said.approver, proof)
     if request.number_match:
         _compare_numbers(step, request, statement)
     proof = witness.confirm(step, proof)

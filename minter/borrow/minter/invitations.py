@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from borrow.minter.store import Reader, Step
 
 NEW = "ask for a new invitation: borrow server invite PERSON"
-_PASSKEY = "passkey:"  # before the id of a passkey that used one; devices' ids stand alone
 
 
 def invite(step: Step, person: str, key: ECKey, *, made_by: str = "") -> float:
@@ -72,13 +71,13 @@ def use_for_device(step: Step, pin: str, client_id: str) -> None:
 
 
 def use_for_passkey(step: Step, pin: str, credential_id: str) -> None:
-    _used_by(step, pin, _PASSKEY + credential_id)
+    _used_by(step, pin, passkeys.USED_BY + credential_id)
 
 
 def passkey_that_used(invitation: Row[Any]) -> str:
     """Its credential id, or ""."""
     by: str = invitation.used_by
-    return by.removeprefix(_PASSKEY) if by.startswith(_PASSKEY) else ""
+    return by.removeprefix(passkeys.USED_BY) if by.startswith(passkeys.USED_BY) else ""
 
 
 def used_twice(step: Step, invitation: Row[Any]) -> Refused:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from sqlalchemy import select, update
 
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
     from borrow.minter.port import RelyingParty
     from borrow.minter.store import Reader, Step
+
+
+# Before a passkey's id in an invitation's `used_by`; devices' ids stand alone.
+USED_BY: Final = "passkey:"
 
 
 @dataclass(frozen=True, slots=True)

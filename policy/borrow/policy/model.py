@@ -225,6 +225,12 @@ class Policy:
                 found.update(dict.fromkeys(sorted(rule.scope.people)))
         return tuple(found)
 
+    def critical_deciders(self) -> tuple[str, ...]:
+        """Who may be asked about a critical role, and so needs a passkey and a device."""
+        critical = {role.name for role in self.roles.values() if role.tier is Tier.CRITICAL}
+        rules = (rule for rule in self.rules if rule.scope.roles & critical)
+        return tuple(dict.fromkeys(person for rule in rules for person in rule.approve.pool))
+
 
 @dataclass(frozen=True, slots=True)
 class Auto:

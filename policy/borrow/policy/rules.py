@@ -290,7 +290,8 @@ def _refuse_half(table: Table, approve: Approve, scope: Scope, known: Known) -> 
             "mode",
             f"{{}} {approve.mode.value} asks nobody else, "
             f"and the rule covers {name!r} of tier critical",
-            "give that role a rule of mode peer: another person's passkey and device",
+            "give that role a rule of mode peer (another person's passkey and device), "
+            "or the tier sensitive",
         )
 
 

@@ -48,6 +48,7 @@ people = [@PERSON@]
 #[roles."{account}-read"]
 #aws  = "arn:aws:iam::{account}:role/ReadOnly"
 #tier = "low"                      # low | normal | sensitive | critical; default normal
+#                                  # critical: a yes takes another person's passkey and device
 
 # An elastic role: programs get the baseline at once, and the role itself after a yes.
 #[roles.dev-write]
