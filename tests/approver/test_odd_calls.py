@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import zlib
 from typing import TYPE_CHECKING
 
 import pytest
+from aiohttp import web
 
+from borrow.approver import ledger
 from borrow.approver.channels.addresses import read_url
 from borrow.approver.logchecks import LogChecks
-from borrow.minter.port import LogCheck
+from borrow.approver.serve import port_of, serving
+from borrow.minter.port import LogCheck, LogEntry
 from borrow.protocol.errors import Refused
 
 if TYPE_CHECKING:
@@ -98,3 +102,52 @@ async def test_those_who_check_the_log_at_once_share_a_check_that_began_after_th
 async def test_many_checks_of_the_log_at_once_are_few(ann: Client) -> None:
     answers = await asyncio.gather(*(ann.get("/log/check", "audit") for _ in range(20)))
     assert {answer.ok()["bad_seq"] for answer in answers} == {None}
+
+
+async def test_an_answer_that_nobody_reads_is_not_kept_for_ever() -> None:
+    """A device may ask for many large ones and take none of them."""
+
+    async def large(_: web.Request) -> web.Response:
+        return web.Response(body=bytes(64 << 20))
+
+    app = web.Application()
+    app.router.add_get("/", large)
+    async with serving(app, taken_within=0.2) as runner:
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+            client.setblocking(False)
+            loop = asyncio.get_running_loop()
+            await loop.sock_connect(client, ("127.0.0.1", port_of(runner)))
+            await loop.sock_sendall(client, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert runner.server is not None
+            async with asyncio.timeout(10):
+                while not runner.server.connections:  # noqa: ASYNC110  nothing to wait for
+                    await asyncio.sleep(0.01)
+                while runner.server.connections:  # noqa: ASYNC110  the same
+                    await asyncio.sleep(0.01)
+
+
+def test_a_page_of_the_log_holds_what_a_reader_takes_and_never_nothing() -> None:
+    small = [LogEntry(number, "x" * 1_000, "") for number in range(500)]
+    large = [LogEntry(number, "x" * 60_000, "") for number in range(500)]
+    huge = [LogEntry(number, "x" * 900_000, "") for number in range(3)]
+    assert len(list(ledger._page(small))) == 500
+    assert len(list(ledger._page(large))) == 8
+    assert len(list(ledger._page(huge))) == 1
+    assert list(ledger._page([])) == []
+
+
+async def test_a_log_of_large_entries_is_read_page_by_page(desk: FrontDesk, ann: Client) -> None:
+    with desk.minter._step() as step:
+        for _ in range(100):
+            step.leaf("request.accept", ann.device.owner, justification="y" * 9_000)
+    pages: list[list[int]] = []
+    while not pages or pages[-1]:
+        start = pages[-1][-1] + 1 if pages else 0
+        page = (await ann.get(f"/log/entries?start={start}&count=500", "audit")).ok()["entries"]
+        assert sum(len(each["entry"]) for each in page) <= ledger.MOST_CHARACTERS
+        pages.append([each["seq"] for each in page])
+    seen = [seq for page in pages for seq in page]
+    assert seen == sorted(set(seen))
+    assert len(seen) > 100
+    assert len(pages) == 3  # two, and the empty one

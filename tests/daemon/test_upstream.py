@@ -131,6 +131,14 @@ async def test_a_clock_that_is_off_is_said_with_both_times() -> None:
     assert caught.value.state == "clock_skew"
 
 
+@pytest.mark.parametrize(
+    "date", ["x", "Tue, 24 Nov 99999999999999999999 10:00:00 GMT", "Tue, 24 Nov 2026 10:00:00"]
+)
+async def test_a_date_that_is_none_stops_nothing(date: str) -> None:
+    async with talking(b'{"keys": []}', Date=date) as upstream:
+        assert await upstream.transport.plain("GET", "/jwks") == {"keys": []}
+
+
 async def test_a78_an_approver_with_other_keys_than_pinned_is_refused() -> None:
     async with running_approver() as fake, connected(fake) as upstream:
         fake.m = new_key()

@@ -262,6 +262,18 @@ async def test_a49_hostile_text_is_inert_and_visible_on_every_page(
     assert any("\\u{1b}[2J\\u{202e}gpj\\u{a}X: y" in page.text for page in pages)
 
 
+async def test_writing_from_the_right_reorders_nothing_of_ours(
+    desk: FrontDesk, own: Visitor
+) -> None:
+    """It is nothing to forbid, and held together as Unicode's UAX #9 says."""
+    ann = await desk.join(ANN, "\u05e9\u05dc\u05d5\u05dd 1")
+    await asked(ann, "dev-phone", reason="\u0645\u0631\u062d\u0628\u0627 prod")
+    text = (await own.get("/keys")).text + (await own.get("/")).text
+    assert "\u2068\u05e9\u05dc\u05d5\u05dd 1\u2069" in text
+    assert "\u2068\u0645\u0631\u062d\u0628\u0627 prod\u2069" in text
+    assert text.count("\u2068") == text.count("\u2069")
+
+
 async def test_what_the_device_claims_stands_in_its_own_block(ann: Client, bea: Visitor) -> None:
     context = {"via": "container", "host": "claimed-host", "process": {"exe": "/usr/bin/claimed"}}
     request = await asked(ann, reason="claimed reason", context=context)

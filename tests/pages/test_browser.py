@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -106,6 +107,20 @@ async def test_an_invitation_becomes_a_passkey_and_leaves_the_address_bar(
         assert not [each for each in seen if "k=" in each]
         await one.page.goto(url)
         await expect(one.page.get_by_text("was used before")).to_be_visible()
+
+
+async def test_what_a_link_adds_to_an_invitation_is_not_in_the_line_for_a_shell(
+    browser: Browser, desk: FrontDesk
+) -> None:
+    """A good invitation, sent on with a quote and a command behind it: the line is for pasting."""
+    url = await invitation(desk, CAT)
+    async with phone(browser) as one:
+        await one.page.goto(f"{url}';touch${{IFS}}/tmp/x;'&x=';id;'")
+        await expect(one.page.locator(".person")).to_have_text(CAT)
+        command = await one.page.locator("pre").inner_text()
+    good = f"borrow join '{url.replace(desk.origin, desk.issuer)}"
+    assert command == f"{good}%27%3Btouch%24%7BIFS%7D%2Ftmp%2Fx%3B%27'"
+    assert shlex.split(command)[2].startswith(good.partition("'")[2])
 
 
 async def test_sign_out_and_in_again_and_on_to_the_page_that_was_wanted(

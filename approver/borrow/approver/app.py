@@ -92,7 +92,7 @@ def build_app(
         calls=calls,
         contacts=Contacts(clock),
         log_checks=LogChecks(minter),
-        outbound=Outbound(settings.push_allow_hosts, resolver=resolver),
+        outbound=Outbound(settings.push_allow_hosts, resolver=resolver, proxy=settings.push_proxy),
         vapid=vapid,
     )
     app[ROOM] = Room.of(settings, ticks)

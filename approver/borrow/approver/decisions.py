@@ -55,9 +55,17 @@ async def show(request: web.Request) -> web.Response:
         before = await desk.minter.previous(view.request_id)
         answer["last"] = None if before is None else last_summary(before)
     if caller.person in view.deciders and caller.client_id != view.client_id:
-        async with desk.store.writing() as db:
-            await tickets.saw(db, view.request_id, caller.person, now=desk.clock())
+        await note_seen(desk, view, caller.person)
     return web.json_response(answer)
+
+
+async def note_seen(desk: Desk, view: RequestView, person: str) -> None:
+    """For the one who asks to see. Looking goes on where that cannot be written (a full disk)."""
+    try:
+        async with desk.store.writing() as db:
+            await tickets.saw(db, view.request_id, person, now=desk.clock())
+    except Unavailable:
+        logger.warning("who looked was not noted", extra={"request": view.request_id})
 
 
 async def decide(request: web.Request) -> web.Response:

@@ -6,6 +6,7 @@ bearer token: here both are constant.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -19,7 +20,6 @@ from borrow.approver.errors import constant
 from borrow.protocol.errors import Misconfigured
 
 if TYPE_CHECKING:
-    import asyncio
     import ssl as tls
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
     from pathlib import Path
@@ -38,13 +38,15 @@ logger = logging.getLogger(__name__)
 
 KEEPALIVE: Final = 75.0  # seconds; longer than a long poll, far below aiohttp's hour
 HEAD_WITHIN: Final = 15.0  # seconds for a new connection to say what it wants; then it is cut
+TAKEN_WITHIN: Final = 60.0  # seconds for a caller to take an answer; it is in memory until then
 SHUTDOWN: Final = 5.0  # seconds for calls under way; long polls have ended before
 
 
 class _QuietHandler(web.RequestHandler):
-    __slots__ = ("admit", "head_within")
+    __slots__ = ("admit", "head_within", "taken_within")
     admit: Admit | None
     head_within: float
+    taken_within: float
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -58,6 +60,18 @@ class _QuietHandler(web.RequestHandler):
         """Of a head that never ends, aiohttp would wait for the rest as long as for a next call."""
         if self._request_count == 0 and self.transport is not None:
             self.force_close()
+
+    @override
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        try:
+            async with asyncio.timeout(self.taken_within):
+                return await super().finish_response(request, resp, start_time)
+        except TimeoutError:  # aiohttp would keep it for whoever reads nothing, for ever
+            if isinstance(self.transport, asyncio.Transport):
+                self.transport.abort()
+            raise ConnectionError("the answer was not taken") from None
 
     @override
     def handle_error(
@@ -81,16 +95,18 @@ class _QuietHandler(web.RequestHandler):
 
 
 class _QuietServer(web.Server):
-    def __init__(self, plain: web.Server, head_within: float, admit: Admit | None) -> None:
+    def __init__(self, plain: web.Server, runner: _QuietRunner) -> None:
         handle = _last_door(plain.request_handler)
         super().__init__(handle, request_factory=plain.request_factory)
-        self._head_within, self._admit = head_within, admit
+        self._runner = runner
         self._kwargs = plain._kwargs  # noqa: SLF001  aiohttp has no other way to choose the handler
 
     @override
     def __call__(self) -> web.RequestHandler:
         handler = _QuietHandler(self, loop=self._loop, **self._kwargs)
-        handler.head_within, handler.admit = self._head_within, self._admit
+        runner = self._runner
+        handler.admit = runner.admit
+        handler.head_within, handler.taken_within = runner.head_within, runner.taken_within
         return handler
 
 
@@ -107,13 +123,14 @@ def _last_door(handle: Handle) -> Handle:
 
 
 class _QuietRunner(web.AppRunner):
-    __slots__ = ("admit", "head_within")
+    __slots__ = ("admit", "head_within", "taken_within")
     admit: Admit | None
     head_within: float
+    taken_within: float
 
     @override
     async def _make_server(self) -> web.Server:
-        return _QuietServer(await super()._make_server(), self.head_within, self.admit)
+        return _QuietServer(await super()._make_server(), self)
 
 
 async def start(
@@ -125,6 +142,7 @@ async def start(
     port: int = 0,
     ssl: tls.SSLContext | None = None,
     head_within: float = HEAD_WITHIN,
+    taken_within: float = TAKEN_WITHIN,
     admit: Admit | None = None,
 ) -> web.AppRunner:
     """Serve `app` until `runner.cleanup()`. `port` 0 takes a free one: see `port_of`.
@@ -141,7 +159,8 @@ async def start(
         shutdown_timeout=SHUTDOWN,
         auto_decompress=False,  # a small body must not become a large one; `bodies` says no to it
     )
-    runner.head_within, runner.admit = head_within, admit
+    runner.admit = admit
+    runner.head_within, runner.taken_within = head_within, taken_within
     await runner.setup()
     async with contextlib.AsyncExitStack() as undo:
         undo.push_async_callback(runner.cleanup)

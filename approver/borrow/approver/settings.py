@@ -38,6 +38,7 @@ class ApproverSettings:
     webhooks: tuple[str, ...] = ()
     push_contact: str = ""  # mailto: or https:, for the operators of push services
     push_allow_hosts: tuple[str, ...] = ()  # `host` or `host:port`: may be sent to though private
+    push_proxy: str = field(default="", repr=False)  # for all other hosts; "" is none
     channels: Mapping[str, Ways] = field(default_factory=dict)  # person -> ways beside Web Push
     deciders: Callable[[], tuple[str, ...]] = _nobody  # who may have to answer, asked each time
     critical: Callable[[], tuple[str, ...]] = _nobody  # … and needs a passkey and a device for it

@@ -70,6 +70,7 @@ def assemble(
         webhooks=webhooks,
         push_contact=reach.contact,
         push_allow_hosts=reach.allow_hosts,
+        push_proxy=reach.proxy,
         channels=reach.ways,
         deciders=lambda: watched.current().deciders(),
         critical=lambda: watched.current().critical_deciders(),

@@ -265,23 +265,20 @@ def _date_over_socket(path: Path) -> float:
 
 
 def _date_over_net(issuer: str) -> float:
-    import urllib.request
+    from borrow.cli.fetching import fetch
 
     url = f"{issuer}/.well-known/openid-configuration"
-    if not url.startswith(("https://", "http://")):
-        raise Unavailable("its address is no web address")
     try:
-        with urllib.request.urlopen(url, timeout=WITHIN) as answer:  # noqa: S310  checked above
-            return _date(answer.headers.get("Date", ""))
-    except OSError as exc:
-        cause = getattr(exc, "reason", exc)
-        raise Unavailable(str(getattr(cause, "strerror", "") or "no answer").lower()) from exc
+        answer = fetch(url, within=WITHIN, most=1)
+    except Unavailable as exc:  # whose it is, the finding says itself
+        raise Unavailable(exc.message.rpartition(": ")[2]) from exc
+    return _date(answer.headers.get("date", ""))
 
 
 def _date(text: str) -> float:
     try:
         return parsedate_to_datetime(text).timestamp()
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise Unavailable("its answer has no date") from None
 
 

@@ -7,6 +7,7 @@ another server. Nothing is written until the server has accepted this device.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -106,6 +107,19 @@ def _check_pins(invitation: Invitation) -> None:
         pinned_pair(minter, invitation.minter_pin)
     except Untrusted as exc:
         raise other from exc
+    _refuse_other_versions(found)
+
+
+def _refuse_other_versions(found: dict[str, Any]) -> None:
+    from borrow.protocol.oauth import PROFILE_VERSION
+
+    spoken = found.get("borrow_profile_versions_supported")
+    if not isinstance(spoken, list) or PROFILE_VERSION not in spoken:
+        raise Misconfigured(
+            f"that server does not speak version {PROFILE_VERSION} of Borrow's protocol",
+            hint="is it an approver of Borrow? If so, update the older of the two",
+            state="version",
+        )
 
 
 def _register(home: Home, invitation: Invitation, name: str) -> str:
@@ -146,28 +160,23 @@ def _register(home: Home, invitation: Invitation, name: str) -> str:
 
 def _fetch(url: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
     """A JSON object from the server. The scheme was checked with the invitation."""
-    import urllib.error
-    import urllib.request
     from urllib.parse import urlsplit
 
+    from borrow.cli.fetching import fetch
     from borrow.protocol.oauth import from_wire
     from borrow.protocol.strict import parse_object
 
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(  # noqa: S310  https, or http on the loopback
-        url, data, {"Content-Type": "application/json", "Accept": "application/json"}
+    headers = {"Content-Type": "application/json", "Accept": "application/json"}
+    answer = fetch(url, data, headers, within=WITHIN, most=MAX_ANSWER)
+    told: dict[str, Any] = {}
+    with contextlib.suppress(Untrusted):
+        told = parse_object(answer.body, "answer", limit=MAX_ANSWER)
+    if told and answer.status in (200, 201):
+        return told
+    if "error" in told:
+        raise from_wire(told)
+    raise Unavailable(
+        f"what answers at {urlsplit(url).netloc} is no approver (status {answer.status})",
+        hint="check the address; something on the way may answer in its place",
     )
-    try:
-        with urllib.request.urlopen(request, timeout=WITHIN) as answer:  # noqa: S310
-            return parse_object(answer.read(MAX_ANSWER), "answer", limit=MAX_ANSWER)
-    except urllib.error.HTTPError as exc:
-        told = exc.read(MAX_ANSWER)
-        exc.close()
-        raise from_wire(parse_object(told, "answer", limit=MAX_ANSWER)) from None
-    except OSError as exc:  # URLError, time-outs, TLS
-        cause = getattr(exc, "reason", exc)
-        why = str(getattr(cause, "strerror", None) or "no answer").lower()
-        raise Unavailable(
-            f"the server at {urlsplit(url).netloc} cannot be reached: {why}",
-            hint="check the address and the network, then use the invitation again",
-        ) from exc

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from borrow.cli.checks import Finding
@@ -32,7 +33,7 @@ def pages_of(home: Home) -> str:
     issuer = str(home.config().get("issuer") or "")
     try:
         return _told(issuer)
-    except (OSError, ValueError):
+    except (Unavailable, ValueError):
         raise Unavailable("the approver does not answer", hint="borrow doctor") from None
 
 
@@ -43,7 +44,7 @@ def look(issuer: str) -> Iterator[Finding]:
 
     try:
         pages = _told(issuer)
-    except (OSError, ValueError):
+    except (Unavailable, ValueError):
         return
     if not passkeys_work(origin_of(pages)):
         yield Finding(
@@ -55,7 +56,7 @@ def look(issuer: str) -> Iterator[Finding]:
         return
     try:
         headers, _ = _get(f"{pages}/signin")
-    except (OSError, ValueError):
+    except (Unavailable, ValueError):
         yield Finding(
             "warning", "pages", f"the pages at {pages} do not answer from here", "check public_url"
         )
@@ -64,7 +65,7 @@ def look(issuer: str) -> Iterator[Finding]:
 
 
 def _told(issuer: str) -> str:
-    """Raises OSError if it does not answer, ValueError if it names no pages (an older one)."""
+    """Raises Unavailable if it does not answer, ValueError if it names no pages (an older one)."""
     _, found = _get(f"{issuer}/.well-known/openid-configuration")
     document = json.loads(found)
     pages = document.get("borrow_pages") if isinstance(document, dict) else None
@@ -86,8 +87,9 @@ def _judged(pages: str, headers: Mapping[str, str]) -> Finding:
 
 
 def _get(url: str) -> tuple[dict[str, str], bytes]:
-    import urllib.request
+    from borrow.cli.fetching import fetch
 
-    with urllib.request.urlopen(url, timeout=WITHIN) as answer:  # noqa: S310  ours or https
-        headers = {name.lower(): value for name, value in answer.headers.items()}
-        return headers, answer.read(MOST)
+    answer = fetch(url, within=WITHIN, most=MOST)
+    if answer.status != HTTPStatus.OK:
+        raise Unavailable(f"it answers with status {answer.status}")
+    return answer.headers, answer.body

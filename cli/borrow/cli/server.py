@@ -34,7 +34,7 @@ POLICY: Final = "policy.toml"
 SETTINGS: Final = "server.toml"
 ADMIN_SOCKET: Final = "admin.sock"
 DEFAULT_PORT: Final = 8440
-_REACH: Final = ("push_contact", "push_allow_hosts", "channels")
+_REACH: Final = ("push_contact", "push_allow_hosts", "push_proxy", "channels")
 _KEYS: Final = (
     *("issuer", "public_url", "host", "port", "trusted_proxies", "tls_cert", "tls_key"),
     *("webhooks", *_REACH, "cloud"),

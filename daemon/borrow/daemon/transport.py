@@ -189,7 +189,7 @@ class Transport:
 
     def _compare_clocks(self, date: str) -> None:
         theirs = None
-        with contextlib.suppress(ValueError, TypeError):
+        with contextlib.suppress(ValueError, TypeError, OverflowError):  # a year of many digits
             theirs = parsedate_to_datetime(date)
         if theirs is None or theirs.tzinfo is None:
             return

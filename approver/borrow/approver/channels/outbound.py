@@ -3,7 +3,8 @@
 Every address a connection is opened to is a public one: that is asked where the socket is made,
 after the last resolution, so a name that changes its mind in between (DNS rebinding), an address
 written as a decimal number and a literal are one case. Redirects are not followed, and no proxy
-settings of the environment are taken.
+settings of the environment are taken: they are a shell's, and would undo that without a word. A
+proxy that the operator names for this finds the names itself, so it is the one that guards then.
 """
 
 from __future__ import annotations
@@ -50,10 +51,12 @@ class Outbound:
         allow_hosts: Collection[str],
         *,
         resolver: AbstractResolver | None = None,
+        proxy: str = "",
         within: float = SEND_SECONDS,
     ) -> None:
         self._allow_hosts = frozenset(host.lower() for host in allow_hosts)
         self._resolver = resolver
+        self._proxy = proxy
         self._within = within
         self._stack = contextlib.AsyncExitStack()
         self._guarded: aiohttp.ClientSession | None = None
@@ -61,7 +64,8 @@ class Outbound:
 
     async def open(self) -> None:
         self._resolver = self._resolver or ThreadedResolver()
-        self._guarded = await self._session(socket_factory=_public_socket)
+        guard = {} if self._proxy else {"socket_factory": _public_socket}  # a proxy is private
+        self._guarded = await self._session(**guard)
         self._free = await self._session()
 
     async def close(self) -> None:
@@ -96,6 +100,8 @@ class Outbound:
         try:
             found = await self._resolver.resolve(host_of(parts), parts.port or 443)
         except OSError:
+            if self._proxy:  # behind it there may be no names of the outside
+                return
             raise refused() from None
         if not found or not all(is_public(each["host"]) for each in found):
             raise refused()
@@ -103,10 +109,10 @@ class Outbound:
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Reply:
         """What came back. Raises Refused for an address that may not be sent to, and Unavailable
         if nobody answered, which is also what a connection to a private address is."""
-        parts, session = self._way(url)
+        parts, session, proxy = self._way(url)
         try:
             async with session.post(
-                parts, data=body, headers=headers, allow_redirects=False
+                parts, data=body, headers=headers, allow_redirects=False, proxy=proxy
             ) as answer:
                 return Reply(answer.status, _seconds(answer.headers.get("Retry-After", "")))
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as exc:
@@ -119,13 +125,13 @@ class Outbound:
     ) -> AsyncGenerator[bytes]:
         """What is sent without end, line by line; as `post` raises, also after `quiet` seconds
         without a byte. It ends when the other side ends it."""
-        parts, session = self._way(url)
+        parts, session, proxy = self._way(url)
         timeout = aiohttp.ClientTimeout(
             total=None, connect=self._within, sock_connect=self._within, sock_read=quiet
         )
         try:
             async with session.get(
-                parts, headers=headers, allow_redirects=False, timeout=timeout
+                parts, headers=headers, allow_redirects=False, timeout=timeout, proxy=proxy
             ) as answer:
                 if answer.status != HTTPStatus.OK:
                     raise Unavailable(f"the receiver answers {answer.status}")
@@ -141,12 +147,14 @@ class Outbound:
             logger.info("not read", extra=extra)
             raise Unavailable("the receiver does not answer") from None
 
-    def _way(self, url: str) -> tuple[URL, aiohttp.ClientSession]:
+    def _way(self, url: str) -> tuple[URL, aiohttp.ClientSession, str | None]:
+        """The address, by which session, and through which proxy: allowed hosts are near."""
         parts = read_url(url, self._allow_hosts)
-        session = self._free if is_allowed(parts, self._allow_hosts) else self._guarded
+        near = is_allowed(parts, self._allow_hosts)
+        session = self._free if near else self._guarded
         if session is None:
             raise RuntimeError("not open")
-        return parts, session
+        return parts, session, None if near else self._proxy or None
 
 
 def _public_socket(info: tuple[Any, Any, int, str, tuple[Any, ...]]) -> socket.socket:

@@ -27,6 +27,10 @@ SECRET_PREFIX: Final = "whsec_"  # noqa: S105  a mark of the form, not a secret
 _KEYS: Final = ("ntfy", "ntfy_token", "webhook", "webhook_secret")
 _CONTACTS: Final = ("mailto:", "https://")
 _HOST: Final = re.compile(r"[A-Za-z0-9._-]+(:[0-9]{1,5})?|\[?[0-9A-Fa-f:.]+\]?", re.ASCII)
+_PROXY: Final = re.compile(
+    r"https?://([^\s/@:]+(:[^\s/@]*)?@)?([A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?/?",
+    re.ASCII,
+)
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_.-]{1,200}", re.ASCII)
 
 
@@ -47,10 +51,11 @@ class Reach:
     ways: Mapping[str, Ways] = field(default_factory=dict)
     allow_hosts: tuple[str, ...] = ()
     contact: str = ""
+    proxy: str = field(default="", repr=False)  # may hold a password
 
 
 def read_reach(table: Mapping[str, Any], source: str) -> Reach:
-    """`push_contact`, `push_allow_hosts` and `[channels]`. Raises Misconfigured."""
+    """`push_contact`, `push_allow_hosts`, `push_proxy`, `[channels]`. Raises Misconfigured."""
     hosts, contact = table.get("push_allow_hosts", []), table.get("push_contact", "")
     if not isinstance(hosts, list) or not all(isinstance(each, str) and each for each in hosts):
         raise Misconfigured(
@@ -63,10 +68,17 @@ def read_reach(table: Mapping[str, Any], source: str) -> Reach:
         )
     if not isinstance(contact, str) or (contact and not contact.startswith(_CONTACTS)):
         raise Misconfigured(f"{source}: push_contact is no address", hint="mailto:… or https://…")
+    proxy = table.get("push_proxy", "")
+    if not isinstance(proxy, str) or (proxy and not _PROXY.fullmatch(proxy)):
+        raise Misconfigured(
+            f"{source}: push_proxy is no address of a proxy",
+            hint='"http://proxy.example.com:3128"',
+        )
     channels = table.get("channels", {})
     if not isinstance(channels, dict):
         raise Misconfigured(f"{source}: channels is no table", hint='[channels."ann@example.com"]')
-    return Reach(read_ways(channels, f"{source} [channels]", hosts), tuple(hosts), contact)
+    ways = read_ways(channels, f"{source} [channels]", hosts)
+    return Reach(ways, tuple(hosts), contact, proxy)
 
 
 def read_ways(

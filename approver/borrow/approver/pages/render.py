@@ -7,7 +7,8 @@ own with the filter `shown` or is markup of ours: a template cannot forget it.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+from unicodedata import bidirectional
 
 from borrow.protocol.text import shown
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
     from borrow.approver.pages.statics import Statics
 
+_FROM_THE_RIGHT: Final = frozenset({"R", "AL", "AN"})
+_FIRST_STRONG_ISOLATE, _POP_ISOLATE = "\u2068", "\u2069"  # UAX #9
 LONGEST = 2_400  # characters of one value; a session policy has 2,048 at most
 
 
@@ -60,7 +63,10 @@ def _environment(statics: Statics) -> Environment:
 
 
 def drawn(text: str, limit: int = 300) -> Drawn:
-    return Drawn(shown(str(text), limit))
+    """Writing that runs from the right is held together, or it would reorder ours beside it."""
+    safe = shown(str(text), limit)
+    runs_left = any(bidirectional(char) in _FROM_THE_RIGHT for char in safe)
+    return Drawn(f"{_FIRST_STRONG_ISOLATE}{safe}{_POP_ISOLATE}" if runs_left else safe)
 
 
 def _visible(value: object) -> object:

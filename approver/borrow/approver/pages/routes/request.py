@@ -8,7 +8,7 @@ from aiohttp import web
 
 from borrow.approver import tickets
 from borrow.approver.bodies import form, json_object, need, path_id
-from borrow.approver.decisions import check, digits, settle, visible
+from borrow.approver.decisions import check, digits, note_seen, settle, visible
 from borrow.approver.pages import words
 from borrow.approver.pages.ceremony import asked, need_passkeys
 from borrow.approver.pages.guard import is_prefetch
@@ -106,8 +106,7 @@ async def approve(visit: Visit) -> web.Response:
 
 async def _note_seen(visit: Visit, view: RequestView) -> None:
     if visit.person in view.deciders and visit.person != view.person:
-        async with visit.desk.store.writing() as db:
-            await tickets.saw(db, view.request_id, visit.person, now=visit.desk.clock())
+        await note_seen(visit.desk, view, visit.person)
 
 
 async def _page(visit: Visit, view: RequestView, *, late: bool = False) -> web.Response:

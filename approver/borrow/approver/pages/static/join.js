@@ -4,7 +4,7 @@
 import { bytes, make, post, put, run } from "./passkeys.js";
 
 const root = document.getElementById("join");
-const fragment = location.hash.slice(1);
+const members = new URLSearchParams(location.hash.slice(1));
 history.replaceState(null, "", location.pathname);
 root.hidden = false;
 
@@ -29,8 +29,14 @@ function nothing(problem) {
   part("none");
 }
 
+// The line for a workstation is pasted into a shell: of the link only what an invitation has, and
+// spelled so that no quote ends it.
+function line() {
+  const said = ["v", "k", "a", "m", "p"].map((name) => [name, members.get(name) ?? ""]);
+  return `borrow join '${root.dataset.issuer}/join#${new URLSearchParams(said)}'`;
+}
+
 async function open() {
-  const members = new URLSearchParams(fragment);
   const invitation = members.get("k");
   if (!invitation || members.get("v") !== "1" || !members.get("a") || !members.get("m")) {
     return nothing("This link holds no invitation. It may have been cut.");
@@ -44,7 +50,7 @@ async function open() {
     return nothing(error.message);
   }
   put(root, "person", person);
-  put(root, "command", `borrow join '${root.dataset.issuer}/join#${fragment}'`);
+  put(root, "command", line());
   part("join");
   const form = root.querySelector("form");
   if (form) run(form, (data) => register(invitation, data.get("name").trim()));
