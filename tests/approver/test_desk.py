@@ -208,6 +208,29 @@ async def test_a_minter_that_does_not_answer_is_503_with_a_pause(
             assert (await answer.json())["error"] == "temporarily_unavailable"
 
 
+async def test_background_work_that_fails_unforeseen_begins_anew(
+    tmp_path: Path, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Stumbling:
+        swept, upright = 0, asyncio.Event()
+
+        async def sweep(self) -> tuple[()]:
+            self.swept += 1
+            if self.swept < 3:
+                raise ZeroDivisionError("CANARY in the text")
+            self.upright.set()
+            return ()
+
+    stumbling = Stumbling()
+    minter: MinterPort = stumbling  # type: ignore[assignment]  # what this test needs of one
+    settings = ApproverSettings("http://127.0.0.1:1", tmp_path / "a.db", sweep_every=0.01)
+    app = build_app(settings, minter=minter, signer=new_key(), clock=clock)
+    async with serving(app), asyncio.timeout(10):
+        await stumbling.upright.wait()
+    assert [r.levelname for r in caplog.records].count("CRITICAL") >= 2
+    assert "CANARY" not in caplog.text
+
+
 async def test_a_malformed_head_is_answered_and_logged_without_its_text(
     desk: FrontDesk, caplog: pytest.LogCaptureFixture
 ) -> None:

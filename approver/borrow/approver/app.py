@@ -45,7 +45,7 @@ from borrow.approver.waiting import Waiting
 from borrow.protocol.errors import BorrowError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from aiohttp.abc import AbstractResolver
     from joserfc.jwk import ECKey
@@ -162,10 +162,9 @@ async def _outbound(app: web.Application) -> AsyncIterator[None]:
 
 
 async def _background(app: web.Application) -> AsyncIterator[None]:
-    """One owner for the tasks. A failure that nobody foresaw ends it, and is not silent."""
+    """One owner for the tasks."""
     # aiohttp enters and leaves a cleanup context in different tasks: the group has its own.
     owner = asyncio.get_running_loop().create_task(_beside(app[DESK]))
-    owner.add_done_callback(_ended)
     yield
     # They end by themselves between two steps: a cut in the middle of one would leave a database
     # connection to the garbage collector. A receiver that does not answer is not waited for.
@@ -177,14 +176,23 @@ async def _background(app: web.Application) -> AsyncIterator[None]:
 
 async def _beside(desk: Desk) -> None:
     async with asyncio.TaskGroup() as group:
-        group.create_task(_sweeping(desk))
-        group.create_task(webhook.deliver(desk))
-        group.create_task(deliver.deliver(desk))
+        for work in (_sweeping, webhook.deliver, deliver.deliver):
+            group.create_task(_kept_up(desk, work))
 
 
-def _ended(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (exc := task.exception()) is not None:
-        logger.critical("background work ended", extra={"kind": type(exc).__name__})
+async def _kept_up(desk: Desk, work: Callable[[Desk], Awaitable[None]]) -> None:
+    """What nobody foresaw is not silent, and ends one round of one of them: deadlines must not stop
+    because a push could not be made."""
+    with desk.waiting.watch(["kept up"]) as bell:
+        while not bell.closing:
+            try:
+                await work(desk)
+            except Exception as exc:  # noqa: BLE001  its text may hold what must not be logged
+                extra = {"work": work.__name__.strip("_"), "kind": type(exc).__name__}
+                logger.critical("background work failed", extra=extra)
+                await bell.wait(desk.settings.sweep_every)
+            else:
+                return
 
 
 async def _let_go(app: web.Application) -> None:
