@@ -330,7 +330,7 @@ def test_without_an_id_the_only_question_is_offered_to_a_person_and_named_to_a_s
     fresh.pending("ticketed")
     error, hint = refused_with(fresh.borrow("approve", ok=False), 2)
     assert error == "2 requests wait for your answer: which one?"
-    assert re.fullmatch(r"borrow approve r-\S+, or another of `borrow inbox`", hint)
+    assert re.fullmatch(r"`borrow approve r-\S+`, or another of `borrow inbox`", hint)
 
 
 def test_what_policy_grants_is_granted_also_to_who_does_not_wait(fresh: Home) -> None:
@@ -346,7 +346,7 @@ def test_a_role_that_is_only_asked_for_is_given_back_by_its_name(fresh: Home) ->
     request = fresh.pending("click")["request"]
     assert f"borrow return {request}" in fresh.borrow("return", "--all").stderr
     _, hint = refused_with(fresh.borrow("return", ok=False), 2)
-    assert hint == f"borrow return {request} drops the question"
+    assert hint == f"`borrow return {request}` drops the question"
     assert fresh.borrow("return", "click").stdout == f"withdrawn: {request}\n"
     for words in (["return"], ["return", "click"]):
         _, hint = refused_with(fresh.borrow(*words, ok=False), 1)

@@ -121,7 +121,7 @@ def facts(one: dict[str, Any], now: float) -> Iterator[tuple[str, str]]:
     text = say.text_of
     role, tier, account = text(one.get("role")), text(one.get("tier")), text(one.get("account"))
     yield "role", role + "".join(f", {part}" for part in (tier and f"tier {tier}", account) if part)
-    yield "is", text(one.get("arn"))
+    yield "AWS role", text(one.get("arn"))
     yield "for", show_duration(say.number_of(one.get("seconds"))) if one.get("seconds") else ""
     yield "asked by", text(one.get("person")) + (" (you)" if one.get("mine") else "")
     yield "extends", text(one.get("extends"))
@@ -345,7 +345,7 @@ def _the_only_one(client: Control, word: str, *, yes: bool) -> str:
     if len(waiting) > 1:
         raise WrongUse(
             f"{len(waiting)} requests wait for your answer: which one?",
-            hint=f"{line}, or another of `borrow inbox`",
+            hint=f"`{line}`, or another of `borrow inbox`",
         )
     if yes or not say.can_ask():
         role = say.text_of(waiting[0].get("role"))

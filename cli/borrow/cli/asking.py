@@ -97,10 +97,9 @@ class Asking:
 
     def run(self, body: dict[str, Any]) -> int:
         self._reason = str(body.get("reason", ""))
-        stream = self._client.stream(self._path, body)
         yes = False
         try:
-            for event in stream.events(TICK):
+            for event in self._client.stream(self._path, body).events(TICK):
                 if event is None:
                     self._redraw()
                     continue
@@ -185,7 +184,10 @@ class Asking:
 
     def _interrupted(self) -> int:
         waiting = self._waiting
-        say.note(f"the request for {waiting.role} stays open" if waiting.request else "interrupted")
+        known = f"the request for {waiting.role} stays open"
+        say.note(
+            known if waiting.request else f"{known}, if it was asked already; `borrow` shows it"
+        )
         if waiting.request:
             say.note(f"wait on: borrow ask {waiting.role} --wait")
             say.note(f"drop it: borrow return {waiting.request}")

@@ -182,18 +182,23 @@ async def _serve(folder: Path, services: list[str], port: int, command: tuple[st
     from borrow.cli.engine import user
     from borrow.cli.forward import Pipe
 
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGINT, lambda: None)  # it goes to the child as well
+    early: list[signal.Signals] = []  # what comes before there is a child would leave it behind
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, early.append, number)
     added = {"BORROW_DIR": str(folder), "BORROW_PORT": str(port)}
     ids = os.getuid(), os.getgid()
     added["BORROW_USER"] = await asyncio.to_thread(user, command, os.environ, *ids)
-    loop = asyncio.get_running_loop()
     async with contextlib.AsyncExitStack() as held:
         for service in services:
             pipe = Pipe(f"unix:{folder / service / 'socket' / 'sock'}", f"tcp:{port}")
             held.push_async_callback(pipe.close)
             await pipe.start()
-        loop.add_signal_handler(signal.SIGINT, lambda: None)  # it goes to the child as well
         child = await asyncio.create_subprocess_exec(*command, env=os.environ | added)
         for number in (signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, child.send_signal, number)
+        for number in early:
+            child.send_signal(number)
         code = await child.wait()
     return code if code >= 0 else 128 - code
