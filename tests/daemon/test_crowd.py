@@ -32,6 +32,10 @@ CLIENTS = {
     "dribbled to": PATH + "Host: {host}\r\nAuthorization: {bearer}\r\n" + BOTO + "\r\n\r\n",
     "without a byte": PATH + "Host: {host}\r\nAuthorization: {bearer}\r\n" + GO + "\r\n\r\n",
     "Rust": PATH + "host: {host}\r\nauthorization: {bearer}\r\naccept: application/json\r\n\r\n",
+    "Node": PATH + "Authorization: {bearer}\r\nHost: {host}\r\nConnection: keep-alive\r\n\r\n",
+    "object_store": PATH
+    + "host: {host}\r\nauthorization: {bearer}\r\nuser-agent: object_store/0.12\r\n\r\n",
+    "without a port": PATH + "Host: 127.0.0.1\r\nAuthorization: {bearer}\r\n\r\n",
 }
 
 
@@ -85,6 +89,32 @@ async def test_every_client_is_told_the_same_with_the_lane_and_without(yes: bool
         assert one == other, which
     assert b"<beats>" in str(on[0]).encode()
     assert b"<beats>" not in str(on[1]).encode()
+
+
+@pytest.mark.parametrize("lane", [True, False])
+async def test_node_hears_a_no_in_words_in_its_open_answer(lane: bool) -> None:
+    async with workstation(lane=lane) as machine:
+        call = asyncio.ensure_future(told(machine, CLIENTS["Node"], await machine.bearer()))
+        await machine.fake.asked_for()
+        await asyncio.sleep(0.9)
+        await machine.fake.deny()
+        head, body, cut = cast("tuple[list[bytes], bytes, bool]", await call)
+    assert b"HTTP/1.1 200 OK" in head
+    assert b'"Code": "AccessDenied"' in body
+    assert b"AccessKey" not in body
+    assert not cut
+
+
+@pytest.mark.parametrize("lane", [True, False])
+async def test_node_hears_that_the_daemon_stops(lane: bool) -> None:
+    async with workstation(lane=lane) as machine:
+        call = asyncio.ensure_future(told(machine, CLIENTS["Node"], await machine.bearer()))
+        await machine.fake.asked_for()
+        await asyncio.sleep(0.9)
+        await machine.control("POST", "/v1/stop")
+        _, body, cut = cast("tuple[list[bytes], bytes, bool]", await call)
+    assert b"the daemon was stopped" in body
+    assert not cut
 
 
 # -- connections ---------------------------------------------------------------------------------
