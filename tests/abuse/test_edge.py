@@ -128,7 +128,9 @@ async def test_a08_a_preflight_is_refused_without_cors_headers(private_network: 
         "[::ffff:7f00:1]:{port}",
         "[::1]:{port}",
         "127.0.0.1:1",
-        "127.0.0.1",
+        "127.0.0.1:",
+        "127.0.0.1, 127.0.0.1",
+        "evil.example.com",
         "127.0.0.1.:{port}",
         "127.0.0.1:{port}.",
         "user@127.0.0.1:{port}",
@@ -143,6 +145,14 @@ async def test_a10_only_the_exact_address_that_was_handed_out_is_a_host(host: st
         host = host.format(port=edge.port)
         raw = f"GET /v1/credentials/warm HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
         assert_refused(Answer.parse(await edge.ask(raw)), 403, "host")
+        assert edge.served == []
+
+
+async def test_a10_without_a_port_the_address_is_a_host_only_where_a_bearer_is_asked_for() -> None:
+    async with running_edge() as edge:
+        for target in ("/latest/api/token", "/v1/credentials", "/v1/status", "/"):
+            raw = f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
+            assert_refused(Answer.parse(await edge.ask(raw)), 403, "host")
         assert edge.served == []
 
 

@@ -59,8 +59,9 @@ def test_seen_looking_and_the_usual_wait_show_as_they_come() -> None:
     waiting = Waiting("prod").told(EVENT)
     seen = waiting.told({"event": "seen", "seen": {"seen": ["bo@example.com"], "usual_wait": 38.2}})
     assert "seen by bo@example.com, usually 38s" in seen.line(NOW)
-    looking = seen.told({"event": "seen", "seen": {"looking": ["cy@example.com"]}})
-    assert "cy@example.com is looking" in looking.line(NOW)
+    both = {"seen": ["bo@example.com", "cy@example.com"], "looking": ["cy@example.com"]}
+    looking = seen.told({"event": "seen", "seen": both})
+    assert "seen by 2, cy@example.com is looking, usually 38s" in looking.line(NOW)
     assert looking.request == "r-1"
 
 

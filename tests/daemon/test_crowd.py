@@ -17,7 +17,7 @@ from borrow.daemon.front import Limits
 from borrow.daemon.groups import Bearer, Group
 from borrow.daemon.moments import Deadline, Moment
 from borrow.daemon.peer import Peer
-from borrow.daemon.techniques import DRIBBLE, PLAIN, Technique
+from borrow.daemon.techniques import DRIBBLE, NODE, PLAIN, Technique
 from borrow.daemon.ticker import Ticker
 from borrow.daemon.tower import Caller
 from borrow.protocol.credentials import AwsCredentials
@@ -359,6 +359,43 @@ async def test_an_opened_answer_is_never_ended_with_an_error() -> None:
     assert lines[0].aborted
     assert lines[0].written.count(b"HTTP/1.1") == 1
     assert lines[1].written.startswith(b"HTTP/1.1 503 ")
+    crowds.close()
+
+
+async def test_an_opened_answer_of_one_who_would_not_notice_a_cut_ends_in_words() -> None:
+    memory, lines = Memory(), [Line(), Line()]
+    crowds = Crowds(memory, Ticker(), spawn)
+    bearer, caller = Bearer("d", GROUP), Caller(GROUP, "container", Asked(), nobody)
+    now = asyncio.get_running_loop().time()
+    crowds.join(bearer, caller, NODE, lines[0], now - 1)  # due at once
+    crowds.join(bearer, caller, NODE, lines[1], now + 60)
+    async with asyncio.timeout(5):
+        while not lines[0].written:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    memory.come.set()
+    memory.left = 0
+    memory.answers = [served()]
+    async with asyncio.timeout(5):
+        while not lines[1].freed:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    assert lines[0].freed
+    assert not lines[0].aborted
+    assert lines[0].written.endswith(b'"Expiration": "never"}\r\n0\r\n\r\n')
+    assert lines[1].written.startswith(b"HTTP/1.1 503 ")
+    crowds.close()
+
+
+async def test_who_hears_the_true_status_for_a_while_gets_spaces_then() -> None:
+    memory, line = Memory(), Line()
+    crowds = Crowds(memory, Ticker(), spawn)
+    technique = Technique(dribble=True, opens=0.2)
+    held_by(crowds, [line], technique)
+    await asyncio.sleep(0)
+    assert line.written == b""
+    async with asyncio.timeout(5):
+        while not line.written:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert line.written.startswith(b"HTTP/1.1 200 OK\r\n")
     crowds.close()
 
 

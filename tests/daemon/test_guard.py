@@ -89,6 +89,14 @@ def test_nothing_but_one_exact_host_ever_passes(request_head: Head) -> None:
         assert inspect(request_head, AUTHORITY) is not None
 
 
+@given(st.sampled_from([b"127.0.0.1", b"127.0.0.1:80", b"localhost", b"[::1]", b"", b"127.0.0.1:"]))
+def test_the_bare_address_passes_only_where_a_bearer_is_needed(host: bytes) -> None:
+    for target in ("/v1/credentials/reader", "/latest/api/token", "/", "/v1/credentials"):
+        asked = head((b"host", host), target=target)
+        may_pass = host == b"127.0.0.1" and target == "/v1/credentials/reader"
+        assert (inspect(asked, AUTHORITY) is None) == may_pass
+
+
 @given(st.binary(min_size=1, max_size=20), st.binary(max_size=10), st.sampled_from(RULES))
 def test_a_refusal_says_nothing_of_the_request(name: bytes, value: bytes, rule: object) -> None:
     refusal = inspect(head((name.lower(), value)), AUTHORITY)

@@ -215,7 +215,8 @@ async def test_a_change_ends_the_line_and_starts_another() -> None:
     screen, flight = Screen(), pending(ends=None)
     _, task = follow(screen, flight)
     await asyncio.sleep(0.1)
-    flight.seen = {"looking": ["bea@example.com"]}
+    flight.mode = "peer"
+    flight.seen = {"seen": ["a", "b"], "looking": ["bea@example.com"], "usual_wait": 38}
     flight.touch()
     await asyncio.sleep(0.05)
     flight.refuse(Refused("r-1 was denied: no"))
@@ -223,7 +224,7 @@ async def test_a_change_ends_the_line_and_starts_another() -> None:
     first, second, last = screen.told
     assert first.startswith("=")
     assert second.startswith("^")
-    assert "bea@example.com is looking" in second
+    assert "seen by 2 · bea@example.com is looking · usually 38s" in second
     assert last == "^borrow: prod-admin refused: r-1 was denied: no"
     assert screen.bells == 0
 

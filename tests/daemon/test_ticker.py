@@ -101,6 +101,17 @@ def test_every_held_call_gets_the_same_beats() -> None:
     assert {tuple(call.written) for call in calls} == {(DRIBBLE,) * 3}
 
 
+def test_at_a_stop_only_those_who_would_not_notice_hear_of_it() -> None:
+    ticker, _ = ticking()
+    deaf, other, gone = Held(), Held(), Held()
+    ticker.add(deaf.transport, b"bye")
+    ticker.add(other.transport)
+    ticker.add(gone.transport, b"bye")
+    gone.closing = True
+    ticker.say_farewell()
+    assert [call.written for call in (deaf, other, gone)] == [[b"bye"], [], []]
+
+
 def test_many_calls_get_a_slower_beat_and_the_quick_one_once_they_are_few_again() -> None:
     clockwork = Clockwork()
     ticker, calls = Ticker(loop=lambda: clockwork), [Held() for _ in range(MANY + 1)]

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from borrow_fakes.lab import BORROW, wait_for
+from borrow_fakes.lab import BORROW, finish, wait_for
 from borrow_fakes.matrix import REGION, Caller, Cell, failed, succeeded
-from borrow_fakes.sdks import BOTO3, JAVA_V2, JS_V3, Sdk, here, not_obtainable
+from borrow_fakes.sdks import BOTO3, JAVA_V2, JS_V3, RCLONE, Sdk, here, here_too, not_obtainable
 from borrow_fakes.tools import need
 
 if TYPE_CHECKING:
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 REASON: Final = "not during the freeze"
 
 sdks = pytest.mark.parametrize("sdk", here(), ids=[one.name.replace(" ", "-") for one in here()])
+
+more_sdks = pytest.mark.parametrize(
+    "sdk", here_too(), ids=[one.name.replace(" ", "-") for one in here_too()]
+)
 
 
 def unsupported(cell: Cell, why: str, env: dict[str, str] | None = None) -> bool:
@@ -53,7 +57,7 @@ def test_a_role_that_is_granted_at_once(table: Table, sdk: Sdk) -> None:
     cell.ok()
 
 
-@sdks
+@more_sdks
 def test_a_held_call_goes_through_after_the_yes_however_many_wait_for_it(
     table: Table, sdk: Sdk
 ) -> None:
@@ -121,7 +125,7 @@ def test_rust_gives_up_and_its_next_run_joins(table: Table) -> None:
     cell.ok()
 
 
-@sdks
+@more_sdks
 def test_a_no_ends_the_call_and_asks_nobody_again(table: Table, sdk: Sdk) -> None:
     """After 3 s, when a `200` may be open; and what is refused from memory: a true 403 at once."""
     columns = ("no after 3 s", "no at once")
@@ -165,7 +169,7 @@ def test_a_role_given_back_is_missed_at_the_next_call(table: Table, sdk: Sdk) ->
     caller.end()
 
 
-@sdks
+@more_sdks
 def test_base_then_elevated_then_base_in_one_process(table: Table, sdk: Sdk) -> None:
     cell = table(sdk, "base, higher, base")
     if unsupported(cell, sdk.no_container):
@@ -255,6 +259,29 @@ def test_instance_credentials_are_held_too_and_then_there_at_once(table: Table, 
         assert cell.questions() == [request]
         cell.ok()
     cell.home.control("POST", "/v1/imds", {})
+
+
+def test_rclone_waits_and_takes_a_no(table: Table) -> None:
+    cell = table(RCLONE, "held 3 s")
+    child = cell.start()
+    request = cell.pending()
+    time.sleep(3)
+    assert child.poll() is None
+    cell.yes(request)
+    assert finish(child)[:2] == (0, "hello")
+    cell.ok()
+    cell = table(RCLONE, "no after 3 s", "no at once")
+    env = cell.env()
+    child = cell.start(env=env)
+    request = cell.pending()
+    time.sleep(3)
+    cell.no(request, REASON)
+    for one in (child, cell.start(env=env)):
+        code, out, _ = finish(one)
+        assert (code != 0, out) == (True, "")
+    assert cell.questions() == [request]
+    assert cell.trail() == []
+    cell.ok("ok, no reason shown")
 
 
 @pytest.mark.parametrize("sdk", [BOTO3, JS_V3, JAVA_V2], ids=["boto3", "JS-v3", "Java-v2"])

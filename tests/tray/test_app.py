@@ -4,58 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import queue
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from borrow.protocol.errors import BorrowError, Unavailable
+from borrow.protocol.errors import Unavailable
 from borrow.tray import menu as menus
 from borrow.tray.app import App
 from borrow.tray.picture import Look
 from borrow.tray.tasks import spawner
 from borrow.tray.windows import Windows
+from borrow_fakes.center import FakeCenter
+from borrow_fakes.telling_daemon import TellingDaemon
 from borrow_fakes.tray_states import decision, grant, told
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-
-
-@dataclass
-class FakeDaemon:
-    """Tells what a test puts in `lines`; None ends the stream as a stopped daemon does."""
-
-    lines: queue.Queue[dict[str, Any] | None] = field(default_factory=queue.Queue)
-    posted: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
-    refuses: BorrowError | None = None
-
-    def get(self, path: str) -> dict[str, Any]:
-        return {"roles": [{"name": "dev"}, {"name": "prod"}, {"odd": 1}]}
-
-    def post(self, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        self.posted.append((path, dict(body or {})))
-        if self.refuses is not None:
-            raise self.refuses
-        return {}
-
-    def stream(self, path: str, body: Mapping[str, Any]) -> FakeDaemon:
-        raise NotImplementedError
-
-    def follow(self, path: str) -> FakeDaemon:
-        return self
-
-    def events(self, tick: float) -> Iterator[dict[str, Any] | None]:
-        while (line := self.lines.get()) is not None:
-            yield line
-
-    def close(self) -> None:
-        self.lines.put(None)
+    from collections.abc import AsyncIterator, Callable
 
 
 @dataclass
 class Running:
     app: App
-    daemon: FakeDaemon
+    daemon: TellingDaemon
     shown: list[tuple[Any, tuple[menus.Entry, ...]]]
 
     async def until(self, what: Callable[[], object]) -> None:
@@ -74,13 +44,13 @@ class Running:
 
 
 @contextlib.asynccontextmanager
-async def running() -> AsyncIterator[Running]:
-    daemon, shown = FakeDaemon(), []
+async def running(center: FakeCenter | None = None) -> AsyncIterator[Running]:
+    daemon, shown = TellingDaemon(), []
 
     def show(seen: Any, entries: tuple[menus.Entry, ...]) -> None:
         shown.append((seen, entries))
 
-    app = App(daemon, Windows(["false"]), show, lambda: None)
+    app = App(daemon, Windows(["false"]), show, lambda: None, center=center)
     async with asyncio.TaskGroup() as tasks:
         made = Running(app, daemon, shown)
         task = tasks.create_task(app.run(None, spawner(tasks)))
@@ -156,3 +126,17 @@ async def test_a_pause_is_on_the_icon_and_can_be_ended() -> None:
         await here.until(lambda: here.shown[-1][0].paused)
         here.app.act(menus.Pause(on=False))
         await here.until(lambda: not here.shown[-1][0].paused)
+
+
+async def test_without_a_session_bus_the_systems_own_notifications_ask_and_say_no() -> None:
+    center = FakeCenter()
+    async with running(center) as here:
+        asked = decision()
+        here.daemon.lines.put(told(decisions=[asked]))
+        await here.until(lambda: center.shown)
+        (name,) = center.shown
+        center.press(name, "deny")
+        await here.until(lambda: here.daemon.posted)
+        ((path, body),) = here.daemon.posted
+    assert path == f"/v1/decisions/{asked['request']}"
+    assert body == {"decision": "deny"}

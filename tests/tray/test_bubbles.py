@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from borrow.tray.bubbles import LINE, LINES, Bubbles, body_of
-from borrow.tray.quiet import DENY, REVIEW, Bubble
+from borrow.tray.bubbles import Bubbles, body_of
+from borrow.tray.quiet import DENY, LINE, LINES, REVIEW, Bubble
 from borrow.tray.session_bus import SessionBus
 from borrow_fakes.notifyd import Peer, session_bus
 
@@ -64,6 +64,20 @@ async def test_a_question_has_the_buttons_review_and_deny_and_no_other() -> None
         (sent,) = here.desktop.named("Notify")
         assert sent[5] == ["review", "Review…", "deny", "Deny"]
         assert sent[6]["urgency"].value == 2
+
+
+async def test_where_no_buttons_are_drawn_a_click_on_it_reviews() -> None:
+    async with talk() as here:
+        here.desktop.named_as = "mako"
+        await here.bubbles.show(QUESTION)
+        await here.bubbles.show(Bubble("ends:g-1", "prod ends in 10m", ("Extend it.",)))
+        asked, told = here.desktop.named("Notify")
+        assert asked[5][:2] == ["default", "Review…"]
+        assert told[5] == []
+        await here.desktop.signal("ActionInvoked", "us", 1, "default")
+        await here.settled()
+        assert here.pressed == [("r-1", "review")]
+        assert len(here.desktop.named("GetServerInformation")) == 1
 
 
 async def test_a_press_reaches_us_with_the_question_it_was_for() -> None:

@@ -38,19 +38,22 @@ def test_the_desktop_says_whether_it_is_dark(
 
 
 @pytest.mark.parametrize(
-    ("environ", "resources", "scale"),
+    ("environ", "told", "scale"),
     [
-        ({}, "", 1.0),
-        ({}, "Xft.antialias:\t1\nXft.dpi:\t144\n", 1.5),
-        ({"GDK_DPI_SCALE": "1.25"}, "Xft.dpi: 192\n", 2.5),
-        ({"BORROW_TEXT_SCALE": "2"}, "", 2.0),
-        ({"BORROW_TEXT_SCALE": "99"}, "", 4.0),
-        ({"BORROW_TEXT_SCALE": "0.1"}, "", 0.8),
-        ({"BORROW_TEXT_SCALE": "large"}, "Xft.dpi: no\n", 1.0),
-        ({"BORROW_TEXT_SCALE": "nan"}, "", 1.0),
+        ({}, {}, 1.0),
+        ({}, {"dpi": "144"}, 1.5),
+        ({"GDK_DPI_SCALE": "1.25"}, {"dpi": "192"}, 2.5),
+        ({}, {"text": "2.0\n"}, 2.0),
+        ({}, {"dpi": "192", "text": "2.0"}, 2.0),  # who sets a dpi has multiplied it already
+        ({"BORROW_TEXT_SCALE": "2"}, {}, 2.0),
+        ({"BORROW_TEXT_SCALE": "1.5"}, {"dpi": "192", "text": "2.0"}, 1.5),
+        ({"BORROW_TEXT_SCALE": "99"}, {}, 4.0),
+        ({"BORROW_TEXT_SCALE": "0.1"}, {}, 0.8),
+        ({"BORROW_TEXT_SCALE": "large"}, {"dpi": "no", "text": "'"}, 1.0),
+        ({"BORROW_TEXT_SCALE": "nan"}, {}, 1.0),
     ],
 )
 def test_text_is_as_large_as_the_desktop_wants(
-    environ: dict[str, str], resources: str, scale: float
+    environ: dict[str, str], told: dict[str, str], scale: float
 ) -> None:
-    assert judge(environ, {"resources": resources}).scale(96.0) == pytest.approx(scale)
+    assert judge(environ, told).scale(96.0) == pytest.approx(scale)

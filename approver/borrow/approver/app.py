@@ -39,6 +39,7 @@ from borrow.approver.paces import Paces
 from borrow.approver.pages import routes as pages
 from borrow.approver.pages import session
 from borrow.approver.pages.room import ROOM, Room
+from borrow.approver.presence import Presences
 from borrow.approver.store import Store
 from borrow.approver.waiting import Waiting
 from borrow.protocol.errors import BorrowError
@@ -75,7 +76,8 @@ def build_app(
     waiting = Waiting(most=settings.max_waits, each=settings.max_waits_each)
     ticks = ticks or (lambda: asyncio.get_running_loop().time())
     devices = Devices(minter, ticks)
-    calls = Calls(settings, clock=clock, entropy=entropy)
+    presences = Presences(clock)
+    calls = Calls(settings, presences.of, clock=clock, entropy=entropy)
     notices = Notices(settings, store, waiting, devices, calls, clock=clock, entropy=entropy)
     app = web.Application(client_max_size=MAX_BODY, middlewares=[errors.middleware(clock)])
     app[DESK] = Desk(
@@ -91,6 +93,7 @@ def build_app(
         paces=Paces(burst=settings.calls_burst, rate=settings.calls_rate, ticks=ticks),
         calls=calls,
         contacts=Contacts(clock),
+        presences=presences,
         log_checks=LogChecks(minter),
         outbound=Outbound(settings.push_allow_hosts, resolver=resolver, proxy=settings.push_proxy),
         vapid=vapid,

@@ -60,10 +60,14 @@ async def show(request: web.Request) -> web.Response:
 
 
 async def note_seen(desk: Desk, view: RequestView, person: str) -> None:
-    """For the one who asks to see. Looking goes on where that cannot be written (a full disk)."""
+    """One who may answer `view` has it open. The first time it holds the calls to the others.
+
+    For the one who asks to see. Looking goes on where that cannot be written (a full disk).
+    """
     try:
         async with desk.store.writing() as db:
-            await tickets.saw(db, view.request_id, person, now=desk.clock())
+            if await tickets.saw(db, view.request_id, person, now=desk.clock()):
+                await desk.calls.looked(db, view)
     except Unavailable:
         logger.warning("who looked was not noted", extra={"request": view.request_id})
 

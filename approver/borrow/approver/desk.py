@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from borrow.approver.notices import Notices
     from borrow.approver.paces import Paces
     from borrow.approver.ports import MinterPort
+    from borrow.approver.presence import Presences
     from borrow.approver.settings import ApproverSettings
     from borrow.approver.store import Store
     from borrow.approver.waiting import Waiting
@@ -41,6 +42,7 @@ class Desk:
     calls: Calls
     outbound: Outbound
     contacts: Contacts
+    presences: Presences
     log_checks: LogChecks
     vapid: ECKey | None = field(default=None, repr=False)  # signs pushes; without it there are none
 

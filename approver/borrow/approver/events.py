@@ -16,6 +16,7 @@ from borrow.approver import outbox
 from borrow.approver.auth import HEARS, Caller, bearer
 from borrow.approver.bodies import json_object
 from borrow.approver.desk import DESK, Desk
+from borrow.approver.presence import MEMBER, State, read_presence
 from borrow.protocol.errors import Untrusted
 from borrow.protocol.events import sign_event
 
@@ -35,6 +36,7 @@ class Poll:
     acks: tuple[str, ...]
     at_once: bool
     most: int
+    presence: State | None = None
 
 
 async def events(request: web.Request) -> web.Response:
@@ -42,6 +44,8 @@ async def events(request: web.Request) -> web.Response:
     caller = await bearer(request, HEARS)
     desk.contacts.note(caller.person)
     poll = read_poll(await json_object(request))
+    there = poll.presence if caller.device.state == "active" else None
+    desk.presences.note(caller.person, caller.client_id, there)
     if poll.acks:
         async with desk.store.writing() as db:
             await outbox.acknowledge(db, caller.client_id, poll.acks)
@@ -92,7 +96,8 @@ def read_poll(body: dict[str, Any]) -> Poll:
         raise _malformed()
     if most < 0:
         raise _malformed()
-    return Poll(tuple(every), at_once, min(most, MOST_EVENTS))
+    presence = read_presence(body.get(MEMBER))
+    return Poll(tuple(every), at_once, min(most, MOST_EVENTS), presence)
 
 
 def _is_jti(jti: object) -> bool:

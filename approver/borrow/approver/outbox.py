@@ -48,8 +48,14 @@ class Due:
 
 
 async def post(
-    db: AsyncConnection, letters: Iterable[Letter], *, jtis: Iterable[str], now: float
+    db: AsyncConnection,
+    letters: Iterable[Letter],
+    *,
+    jtis: Iterable[str],
+    now: float,
+    after: float = 0.0,
 ) -> None:
+    """`after`: seconds before one that we send is sent; a device fetches its own at once."""
     rows = [
         {
             "jti": jti,
@@ -60,7 +66,7 @@ async def post(
             "details": json.dumps(letter.details),
             "issued_at": now,
             "tries": 0,
-            "next_try": now,
+            "next_try": now + after,
         }
         for letter, jti in zip(letters, jtis, strict=True)
     ]
@@ -123,6 +129,20 @@ async def of_subject(
         )
         for row in rows
     ]
+
+
+async def hold(
+    db: AsyncConnection,
+    subjects: Collection[str],
+    channels: Collection[Channel],
+    *,
+    now: float,
+    until: float,
+) -> None:
+    """Letters whose time has not come yet are not sent before `until`."""
+    where = outbox.c.subject.in_(list(subjects)) & outbox.c.channel.in_(list(channels))
+    waits = (outbox.c.tries == 0) & (outbox.c.next_try > now) & (outbox.c.next_try < until)
+    await db.execute(update(outbox).where(where, waits).values(next_try=until))
 
 
 async def delivered(db: AsyncConnection, jti: str) -> None:

@@ -121,7 +121,7 @@ def facts(one: dict[str, Any], now: float) -> Iterator[tuple[str, str]]:
     text = say.text_of
     role, tier, account = text(one.get("role")), text(one.get("tier")), text(one.get("account"))
     yield "role", role + "".join(f", {part}" for part in (tier and f"tier {tier}", account) if part)
-    yield "is", text(one.get("arn"))
+    yield "AWS role", text(one.get("arn"))
     yield "for", show_duration(say.number_of(one.get("seconds"))) if one.get("seconds") else ""
     yield "asked by", text(one.get("person")) + (" (you)" if one.get("mine") else "")
     yield "extends", text(one.get("extends"))

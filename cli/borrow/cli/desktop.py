@@ -9,16 +9,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from borrow.cli.checks import Finding
+from borrow.protocol.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from borrow.tray.looks import Looks
+
 WITHIN: Final = 2.0  # seconds for each answer of the bus
+INSTALL_MONITORS: Final = "apt install libxinerama1, or your system's package of it"
+_USUAL_DPI: Final = 96.0  # what a screen without a say is taken for
 INSTALL_WINDOWS: Final = "apt install python3-tk, or your system's package of it"
 _NAMES: Final = (
     ("notify", "org.freedesktop.Notifications", "notifications"),
     ("tray", "org.kde.StatusNotifierWatcher", "a tray for icons"),
 )
+_INSTEAD: Final = {
+    "notify": "start a service for them (mako, dunst, …), or `borrow inbox --watch`",
+    "tray": "GNOME: its AppIndicator extension; i3bar: snixembed; else `borrow inbox --watch`",
+}
 # As in borrow.tray.app, which the command line does not import for a look.
 _SAVERS: Final = tuple(
     f"org.{desktop}.ScreenSaver" for desktop in ("freedesktop", "gnome", "xfce", "mate", "cinnamon")
@@ -38,7 +47,20 @@ def presence(variables: Mapping[str, str]) -> Iterator[Finding]:
         told = f"{found}: questions are shown in terminals and by `borrow`"
         yield Finding("ok", "desktop", told)
         return
-    yield from judge(found, windows=_has_tkinter())
+    windows = _has_tkinter()
+    yield from judge(found, windows=windows)
+    if windows and _is_here(variables):
+        from borrow.tray.looks import Asked
+        from borrow.tray.screens import look
+
+        display = variables["DISPLAY"]
+        if look(display).closed:
+            told = f"the display {shown(display, 40)} lets no window in: questions go to terminals"
+            yield Finding(
+                "warning", "display", told, "run `borrow` as the user whose desktop it is"
+            )
+        else:
+            yield from screen(Asked(variables).looks())
 
 
 def judge(seen: Seen, *, windows: bool) -> Iterator[Finding]:
@@ -46,12 +68,8 @@ def judge(seen: Seen, *, windows: bool) -> Iterator[Finding]:
         if name in seen.names:
             yield Finding("ok", what, f"this desktop has {words}")
         else:
-            yield Finding(
-                "ok",
-                what,
-                f"this desktop session has no service for {words} ({name})",
-                "start one, or watch terminals and `borrow`",
-            )
+            told = f"this desktop session lacks {words} ({name})"
+            yield Finding("ok", what, told, _INSTEAD[what])
     if windows:
         yield Finding("ok", "window", "windows can be opened to ask and answer")
     else:
@@ -60,6 +78,21 @@ def judge(seen: Seen, *, windows: bool) -> Iterator[Finding]:
     if seen.locked:
         told = "the screen is locked: notifications wait until it is unlocked"
         yield Finding("ok", "screen", told)
+
+
+def screen(looks: Looks) -> Iterator[Finding]:
+    """Where windows come up, and how large their text is, where that is not the usual."""
+    if not looks.monitors:
+        told = "the monitors cannot be told apart: a window stands where the window manager puts it"
+        yield Finding("ok", "monitors", told, INSTALL_MONITORS)
+    elif len(looks.monitors) > 1:
+        sizes = ", ".join(each.size for each in looks.monitors)
+        told = f"{len(looks.monitors)} monitors ({sizes}): a window comes up on the pointer's"
+        yield Finding("ok", "monitors", told)
+    scale = looks.scale(_USUAL_DPI)
+    if scale != 1.0:
+        told = f"text is drawn {scale:.3g} times as large: what does not fit scrolls, buttons stay"
+        yield Finding("ok", "text", told, "BORROW_TEXT_SCALE=1 decides over the desktop")
 
 
 def icon(pid: int, why_not: str) -> Finding:
@@ -75,6 +108,13 @@ def _cure(why_not: str) -> str:
     from borrow.cli.traying import INSTALL
 
     return INSTALL if why_not.startswith("not installed") else ""
+
+
+def _is_here(variables: Mapping[str, str]) -> bool:
+    """Whether the display is this machine's: another one's may let us wait."""
+    from borrow.tray.screens import is_local
+
+    return is_local(variables.get("DISPLAY", "")) and not variables.get("SSH_CONNECTION")
 
 
 def _has_tkinter() -> bool:

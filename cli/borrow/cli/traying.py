@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -24,30 +25,34 @@ if TYPE_CHECKING:
 SWITCH: Final = "BORROW_TRAY"  # "off": not started by itself
 LOCK: Final = "tray.lock"
 LAST_WORDS: Final = "tray.err"
-LIBRARIES: Final = ("pystray", "PIL", "dbus_fast")
+LIBRARIES: Final = ("pystray", "PIL")
+_NOTIFY: Final = {"darwin": "desktop_notifier", "win32": "desktop_notifier"}  # else dbus_fast
 INSTALL: Final = "pip install 'borrow[tray]'"
 _PLAIN: Final = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # a link or a pipe is no file of ours
 AUTOSTART: Final = "borrow-tray.desktop"
 STOP_WITHIN: Final = 5.0  # seconds
 
 
-def why_not(environment: Mapping[str, str]) -> str:
+def why_not(environment: Mapping[str, str], platform: str = sys.platform) -> str:
     """Why no tray is started by itself here; "" if it is."""
     if environment.get(SWITCH) == "off":
         return f"{SWITCH}=off"
     if environment.get("SSH_CONNECTION"):
         return "this is an ssh session"  # a forwarded display's panel is on another machine
+    if platform in _NOTIFY:  # its desktop is not told of in variables
+        return lacking(platform)
     if not (environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY")):
         return "no display"
     if not _has_bus(environment):
         return "no D-Bus session"
-    return lacking()
+    return lacking(platform)
 
 
-def lacking() -> str:
+def lacking(platform: str = sys.platform) -> str:
     from importlib.util import find_spec
 
-    missing = [name for name in LIBRARIES if find_spec(name) is None]
+    wanted = (*LIBRARIES, _NOTIFY.get(platform, "dbus_fast"))
+    missing = [name for name in wanted if find_spec(name) is None]
     return f"not installed: {', '.join(missing)}" if missing else ""
 
 
@@ -141,8 +146,6 @@ def at_login(environment: Mapping[str, str], *, on: bool) -> Path:
 
 
 def _entry(environment: Mapping[str, str]) -> str:
-    import sys
-
     words = [sys.executable, "-P", "-m", "borrow.cli.main", "tray"]
     if state := environment.get("BORROW_STATE_DIR"):
         words = ["env", f"BORROW_STATE_DIR={state}", *words]
@@ -164,7 +167,6 @@ def start_beside(home: Home, environment: Mapping[str, str]) -> bool:
     if why_not(environment) or running(home):
         return False
     import subprocess
-    import sys
 
     from borrow.daemon.caller import AGENT_FLAGS
 

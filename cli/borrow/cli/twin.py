@@ -19,7 +19,7 @@ from borrow.cli.keyboard import EOF, ESC, Keyboard, Row, Typing
 from borrow.protocol.errors import BorrowError
 from borrow.protocol.text import shown
 from borrow.tray import form as forms
-from borrow.tray.labels import role_line
+from borrow.tray.labels import role_table
 from borrow.tray.prompt import LATER, Ended
 
 if TYPE_CHECKING:
@@ -221,8 +221,10 @@ class Twin:
 def choose(roles: Sequence[dict[str, Any]]) -> str:
     """One of `roles`, by its number or name; "" for none."""
     names = [str(each.get("name") or "") for each in roles]
-    for number, role in enumerate(roles, 1):
-        note(f"{number:>3}  {role_line(role)}")
+    head, lines = role_table(roles)
+    note(f"{'':>3}  {head}")
+    for number, line in enumerate(lines, 1):
+        note(f"{number:>3}  {line}")
     while True:
         try:
             typed = say.ask("which role? its number or name", without="borrow prompt --ask ROLE")

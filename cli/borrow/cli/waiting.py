@@ -120,7 +120,8 @@ class Waiting:
         whom = _listed(self.asked)
         text = f"waiting for {whom}" if whom else "waiting"
         if self.looking:
-            return f"{text}, {_listed(self.looking)} is looking"
+            seen = f", seen by {len(self.seen)}" if len(self.seen) > 1 else ""
+            return f"{text}{seen}, {_listed(self.looking)} is looking"
         return f"{text}, seen by {_listed(self.seen)}" if self.seen else text
 
 

@@ -136,6 +136,9 @@ class Daemon:
         """Held calls first: everything else would wait for them."""
         if self._server is not None:
             self._server.close()
+        if self._core is not None:
+            self._core.ticker.say_farewell()
+            await asyncio.sleep(0)  # uvloop writes at the end of its turn
         self._door.abort_all()
         await self._control.close()
         await self._kitchen.close()

@@ -13,7 +13,7 @@ from aiohttp import web
 from borrow.daemon.behind import describe_peer
 from borrow.daemon.documents import container_document
 from borrow.daemon.flights import Asked
-from borrow.daemon.guard import refused
+from borrow.daemon.guard import BEARER_PATH, refused
 from borrow.daemon.holding import NO_STORE, hold
 from borrow.daemon.techniques import technique_for
 from borrow.daemon.tower import Caller
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from borrow.daemon.peer import Peer
     from borrow.daemon.ticker import Ticker
 
-PREFIX = "/v1/credentials/"
+PREFIX = BEARER_PATH
 
 
 class Container:

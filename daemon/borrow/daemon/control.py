@@ -39,6 +39,7 @@ Handle = Callable[["Call", str], Awaitable["Answer"]]
 Route = tuple[str, re.Pattern[str], Handle]
 
 LONGEST: Final = 7 * 86_400  # seconds, as in borrow.protocol.request
+HEARTBEAT: Final = "/v1/presence"  # changes nothing that anybody watches
 ID: Final = r"([A-Za-z0-9._-]{1,64})"
 
 
@@ -86,7 +87,7 @@ class Control:
                 try:
                     return await handle(call, match[1] if pattern.groups else "")
                 finally:
-                    if method != "GET":
+                    if method != "GET" and call.path != HEARTBEAT:
                         self._on_change()
         raise Refused("the daemon knows no such call", state="not_found")
 

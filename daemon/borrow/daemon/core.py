@@ -36,6 +36,7 @@ from borrow.daemon.imds_role import NAME as IMDS_ROLE
 from borrow.daemon.imds_role import ImdsRole
 from borrow.daemon.lane import Lane
 from borrow.daemon.places import runtime_dir
+from borrow.daemon.presence import Presence, presence_routes
 from borrow.daemon.prompts import FOLDER as PROMPTS
 from borrow.daemon.prompts import Prompts
 from borrow.daemon.telling import Teller, shared_line
@@ -101,6 +102,7 @@ class Core:
         self._watchers = Watchers()
         self._teller = Teller(world.say, world.draw, world.now)
         self.upstream = Upstream(self._connect)
+        self._presence = Presence(world.now)
         self.poll = Poll(
             self.upstream,
             now=world.now,
@@ -108,6 +110,7 @@ class Core:
             on_frozen=self._on_frozen,
             on_notice=self._on_notice,
             on_contact=self._watchers.touch,
+            presence=self._presence,
         )
         self.broker = Broker(
             config,
@@ -192,6 +195,7 @@ class Core:
                 *passkey_routes(parts),
                 *console_routes(parts, self.links),
                 *watch_routes(parts, self._watchers),
+                *presence_routes(self._presence),
             ],
             on_change=lambda: self._watchers.touch(asked=True),
         )

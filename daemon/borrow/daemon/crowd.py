@@ -21,7 +21,14 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from borrow.daemon.behind import describe_peer
 from borrow.daemon.documents import container_document
 from borrow.daemon.heads import chunk, chunked_head, sized
-from borrow.daemon.techniques import AGAIN, DECIDE_WITHIN, PAUSE, Technique, told
+from borrow.daemon.techniques import (
+    AGAIN,
+    PAUSE,
+    Technique,
+    farewell,
+    last_words,
+    told,
+)
 from borrow.protocol.errors import BorrowError, Unavailable
 
 if TYPE_CHECKING:
@@ -112,7 +119,7 @@ class Crowds:
         call = Call(connection, crowd)
         crowd.join(call)
         if technique.dribble:
-            self._at(since + DECIDE_WITHIN, call)
+            self._at(since + technique.opens, call)
         if technique.limit is not None:
             self._at(since + technique.limit, call)
         return call
@@ -162,7 +169,7 @@ class Crowds:
             return
         call.opened = True
         transport.write(head)
-        self.ticker.add(transport)
+        self.ticker.add(transport, farewell(call.crowd.key[1]))
 
 
 class Crowd:
@@ -213,7 +220,7 @@ class Crowd:
         for _ in range(AGAIN):
             await self._broker.fetch(self._caller)
             while (body := self._found()) is not None:
-                self._give(200, body)
+                self._give(body)
                 if not self.calls:
                     return
                 await asyncio.sleep(0)
@@ -226,15 +233,14 @@ class Crowd:
 
     async def _refuse_all(self, error: BorrowError) -> None:
         self._crowds.forget(self)  # who comes now asks anew, or hears it from memory
-        status, body = told(error, self._technique)
         while self.calls:
-            self._give(status, body)
+            self._give(error)
             await asyncio.sleep(0)
 
-    def _give(self, status: int, body: bytes) -> None:
+    def _give(self, result: bytes | BorrowError) -> None:
         """The end of a batch of calls, in one write each."""
-        whole = sized(status, body, self._broker.now())
-        rest = chunk(body) + chunk(b"")
+        whole = sized(*told(result, self._technique), self._broker.now())
+        last = last_words(result, self._technique)
         for call in tuple(islice(self.calls, _BATCH)):
             del self.calls[call]
             transport = call.connection.transport
@@ -243,10 +249,9 @@ class Crowd:
                 continue
             if not call.opened:
                 transport.write(whole)
-            elif status == 200:
-                transport.write(rest)
+            elif last is not None:
+                transport.write(chunk(last) + chunk(b""))
             else:
-                # Never an error document after a 200: Go and google-auth would send unsigned calls.
                 transport.abort()
                 continue
             call.connection.free()

@@ -67,6 +67,7 @@ def _document(served: Served, now: Moment, until: float) -> bytes | None:
             "LastUpdated": _time(now.wall),
             "Type": "AWS-HMAC",
             "AccessKeyId": credentials.access_key_id,
+            "AccessKeyID": credentials.access_key_id,  # as the JS client of MinIO spells it
             "SecretAccessKey": credentials.secret_access_key,
             "Token": credentials.session_token,
             "Expiration": _time(until),

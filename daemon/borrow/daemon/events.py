@@ -38,7 +38,7 @@ LONGEST_WAIT: Final = 900.0  # seconds a fetch waits for contact before it is to
 
 class Events(Protocol):
     async def events(
-        self, ack: list[str], *, at_once: bool
+        self, ack: list[str], *, at_once: bool, presence: str = ""
     ) -> tuple[list[SecurityEvent], list[str]]: ...
 
 
@@ -68,6 +68,7 @@ class Poll:
         on_frozen: Callable[[], None],
         on_notice: Callable[[Notice], None],
         on_contact: Callable[[], None] = lambda: None,
+        presence: Callable[[], str] = lambda: "",
     ) -> None:
         self.last: Moment | None = None
         self.trouble: BorrowError | None = None  # why the last poll failed
@@ -78,6 +79,7 @@ class Poll:
         self._on_frozen = on_frozen
         self._on_notice = on_notice
         self._on_contact = on_contact
+        self._presence = presence
         self._wake = asyncio.Event()
         self._answered = asyncio.Event()
         self._ack: list[str] = []
@@ -149,7 +151,8 @@ class Poll:
     async def _poll_once(self, *, at_once: bool) -> None:
         sent, ack = self._now(), list(self._ack)
         self._sent = sent
-        good, bad = await self._approver.events(ack, at_once=at_once)
+        presence = self._presence()
+        good, bad = await self._approver.events(ack, at_once=at_once, presence=presence)
         self._ack = [jti for jti in self._ack if jti not in ack]
         for event in good:
             if event.jti not in self._ack:  # it comes again until its acknowledgement arrived

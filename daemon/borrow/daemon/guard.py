@@ -43,6 +43,9 @@ Rule = Callable[[Head, bytes], Refusal | None]
 
 ALLOWED_METHODS: Final = ("GET", "PUT")
 
+# Nothing below it is answered without a bearer (`container`).
+BEARER_PATH: Final = "/v1/credentials/"
+
 # Sent by browsers only. `sec-` covers Sec-Fetch-*, Sec-CH-*, Sec-WebSocket-*, which no script can
 # set or remove; `access-control-` marks a preflight.
 _BROWSER: Final = frozenset({b"origin", b"referer", b"cookie", b"upgrade", b"http2-settings"})
@@ -79,11 +82,16 @@ def origin_form(head: Head, authority: bytes) -> Refusal | None:
 
 
 def one_exact_host(head: Head, authority: bytes) -> Refusal | None:
-    """The very `ip:port` that was handed out: a rebound page cannot make its browser send it."""
+    """The very `ip:port` that was handed out: a rebound page cannot make its browser send it.
+
+    The AWS Common Runtime (aws-c-auth) leaves the port out. Where a bearer is needed, that is
+    taken too: a browser sends the bare address to port 80 only, and a rebound page its own name.
+    """
     hosts = head.values(b"host")
     if len(hosts) > 1 or (not hosts and head.version >= (1, 1)):
         return Refusal("host", 400)
-    return None if hosts == [authority] else Refusal("host", 403)
+    bare = head.target.startswith(BEARER_PATH) and hosts == [authority.partition(b":")[0]]
+    return None if bare or hosts == [authority] else Refusal("host", 403)
 
 
 def http_1_1(head: Head, authority: bytes) -> Refusal | None:

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
-from borrow.daemon.techniques import AGAIN, DECIDE_WITHIN, PAUSE, PLAIN, Technique, told
+from borrow.daemon.techniques import (
+    AGAIN,
+    PAUSE,
+    PLAIN,
+    Technique,
+    farewell,
+    last_words,
+    told,
+)
 from borrow.protocol.errors import BorrowError, Unavailable
 
 if TYPE_CHECKING:
@@ -46,7 +54,7 @@ async def hold(
 
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(outcome())
-        await asyncio.wait({task}, timeout=DECIDE_WITHIN)
+        await asyncio.wait({task}, timeout=technique.opens if technique.dribble else None)
         if not task.done() and technique.dribble:
             return await _dribble(request, task, ticker, technique, on_limit)
         result = await task
@@ -71,7 +79,7 @@ async def _dribble(
     technique: Technique,
     on_limit: Callable[[], None],
 ) -> web.StreamResponse:
-    limit = None if technique.limit is None else technique.limit - DECIDE_WITHIN
+    limit = None if technique.limit is None else technique.limit - technique.opens
     response = web.StreamResponse(headers={"Content-Type": "application/json", **NO_STORE})
     response.enable_chunked_encoding()
     transport = request.transport
@@ -80,7 +88,7 @@ async def _dribble(
         await response.write(b" ")
         if transport is None:
             raise ConnectionResetError
-        ticker.add(transport)
+        ticker.add(transport, farewell(technique))
         try:
             await asyncio.wait({task}, timeout=limit)
         finally:
@@ -89,11 +97,10 @@ async def _dribble(
             on_limit()
             task.cancel()
             transport.abort()
-        elif isinstance(result := task.result(), bytes) or technique.explain:
-            await response.write(told(result, technique)[1])
+        elif (last := last_words(task.result(), technique)) is not None:
+            await response.write(last)
             await response.write_eof()
         else:
-            # Never an error document after a 200: Go and google-auth would send unsigned calls.
             transport.abort()
     except ConnectionError:  # the client left while we wrote
         task.cancel()

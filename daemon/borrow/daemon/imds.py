@@ -27,7 +27,7 @@ from borrow.daemon.guard import Head, Refusal, origin_form
 from borrow.daemon.holding import NO_STORE, hold
 from borrow.daemon.imds_role import may_be_offered
 from borrow.daemon.imds_stubs import stub
-from borrow.daemon.techniques import DRIBBLE
+from borrow.daemon.techniques import DRIBBLE, technique_for
 from borrow.daemon.tower import Caller
 from borrow.protocol.errors import BorrowError
 
@@ -183,10 +183,11 @@ class Imds:
             may_be_offered(known)  # the policy may have changed since `borrow imds use`
             return await self._broker.fetch(caller)
 
+        technique = technique_for(request.raw_headers)
         return await hold(
             request,
             fetch,
-            technique=DRIBBLE,
+            technique=technique if technique.deaf else DRIBBLE,
             ticker=self._ticker,
             render=lambda served: imds_document(served, self._broker.now()),
             on_limit=lambda: self._broker.keep(caller),

@@ -136,7 +136,9 @@ def read_fetch(data: bytes, authority: bytes) -> Plain | None:
         if value.translate(None, _PRINTABLE):
             return None
         seen[name] = value.strip(b" ")
-    if seen.get(b"host") != authority or seen.get(b"connection", b"keep-alive") not in _STAYS:
+    if seen.get(b"host") not in (authority, authority.partition(b":")[0]):
+        return None
+    if seen.get(b"connection", b"keep-alive") not in _STAYS:
         return None
     role = line[len(_START) : -len(_END)].decode("latin-1")
     if b"authorization" not in seen or not is_role_name(role):

@@ -134,12 +134,17 @@ _HERE: Final = frozenset({"consent", "totp"})
 
 
 def _seen(flight: Flight) -> list[str]:
+    """How far it has got with people, and how long that usually takes."""
     looking, seen = flight.seen.get("looking"), flight.seen.get("seen")
+    usual = flight.seen.get("usual_wait")
+    told = []
+    if isinstance(seen, list) and seen and flight.mode != "self":
+        told.append(f"seen by {len(seen)}")
     if isinstance(looking, list) and looking:
-        return [f"{looking[0]} is looking"]
-    if isinstance(seen, list) and seen:
-        return [f"seen by {len(seen)}"]
-    return []
+        told.append(f"{looking[0]} is looking")
+    if isinstance(usual, int) and usual > 0 and flight.mode != "self":
+        told.append(f"usually {show_duration(usual)}")
+    return told
 
 
 def _lasts(seconds: float) -> str:

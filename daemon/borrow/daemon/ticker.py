@@ -63,7 +63,7 @@ class Ticker:
         self._every_of_many = every_of_many
         self._many = many
         self._chunk = chunk
-        self._held: dict[asyncio.Transport, None] = {}  # in order of arrival
+        self._held: dict[asyncio.Transport, bytes] = {}  # in order of arrival, with its last chunks
         self._timer: asyncio.Handle | None = None
 
     def __len__(self) -> int:
@@ -73,9 +73,9 @@ class Ticker:
     def running(self) -> bool:
         return self._timer is not None
 
-    def add(self, transport: asyncio.Transport) -> None:
+    def add(self, transport: asyncio.Transport, farewell: bytes = b"") -> None:
         """Start dribbling to `transport`, whose chunked answer has been opened."""
-        self._held[transport] = None
+        self._held[transport] = farewell
         if self._timer is None:
             loop = self._loop()
             self._timer = loop.call_later(self._every, self._beat, loop)
@@ -85,6 +85,12 @@ class Ticker:
         self._held.pop(transport, None)
         if not self._held:
             self.close()
+
+    def say_farewell(self) -> None:
+        """To those who would not notice that the daemon went."""
+        for transport, last in self._held.items():
+            if last and not transport.is_closing():
+                transport.write(last)
 
     def close(self) -> None:
         """Stop for all. The held transports are not closed; they belong to their routes."""

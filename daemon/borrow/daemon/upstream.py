@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from borrow.protocol.events import SecurityEvent
     from borrow.protocol.request import AwsRole, RequestObject
 
+PRESENCE: Final = "urn:borrow:presence"
 HINT_GRANT: Final = "urn:borrow:grant_id"
 _MODES: Final = {acr: mode for mode, acr in ACR.items()}
 _POLL: Final = LONG_POLL + 10.0  # seconds: a long poll with what the network adds
@@ -195,13 +196,14 @@ class Upstream:
     # -- events --------------------------------------------------------------------------------
 
     async def events(
-        self, ack: list[str], *, at_once: bool
+        self, ack: list[str], *, at_once: bool, presence: str = ""
     ) -> tuple[list[SecurityEvent], list[str]]:
         """One poll: the verified events, and the jtis of those that are not to be believed."""
         from borrow.protocol.events import verify_event
 
         trust = await self.transport.trust()
-        body = {"ack": ack, "returnImmediately": at_once, "maxEvents": 64}
+        body: dict[str, Any] = {"ack": ack, "returnImmediately": at_once, "maxEvents": 64}
+        body |= {PRESENCE: presence} if presence else {}
         answer = Members(
             await self.transport.post("/events", "events", body, within=_POLL), "events answer"
         )

@@ -111,6 +111,7 @@ class FakeApprover:
         self.this_device = True  # whether the grants are listed as the asking device's
         self.hold_answers = False  # a decision is known and its answer does not leave
         self.hold_releases = False  # a grant that was given back is still open here
+        self.presence: list[object] = []  # what the polls said of it, None for nothing
         self.hold_events = False  # /events never answers: a partition of this path only
         self.pending = 900
         self.grant_seconds = 3600
@@ -395,6 +396,7 @@ class FakeApprover:
 
     async def _events(self, request: web.Request) -> web.Response:
         body = await request.json()
+        self.presence.append(body.get("urn:borrow:presence"))
         for jti in body["ack"]:
             self.acked.append(jti)
             self._sets.pop(jti, None)

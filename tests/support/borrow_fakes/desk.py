@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 NOTIFYD = "/usr/lib/x86_64-linux-gnu/xfce4/notifyd/xfce4-notifyd"
 INSTALL = (
     "apt-get install --no-install-recommends xvfb xdotool openbox xfce4-panel xfce4-notifyd"
-    " dbus-daemon x11-utils fonts-dejavu-core"
+    " dbus-daemon x11-utils x11-xserver-utils fonts-dejavu-core"
 )
 PANEL = 30  # pixels; it is at the top, and its only plug-in is the tray at the left
 _PANEL_XML = """<?xml version="1.0" encoding="UTF-8"?>
@@ -51,8 +51,9 @@ Box = tuple[int, int, int, int]  # left, top, right, bottom
 
 @dataclass(slots=True)
 class Desk:
-    """`with Desk() as desk:`"""
+    """`with Desk() as desk:`. Several `monitors` stand side by side, aligned at the top."""
 
+    monitors: tuple[str, ...] = ("1000x700",)
     root: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="d-")))
     env: dict[str, str] = field(default_factory=dict)
     _running: dict[str, subprocess.Popen[Any]] = field(default_factory=dict)
@@ -98,7 +99,7 @@ class Desk:
         read, write = os.pipe()
         self.spawn(
             "Xvfb",
-            *("-displayfd", str(write), "-screen", "0", "1000x700x24"),
+            *("-displayfd", str(write), "-screen", "0", f"{self._size}x24"),
             *("-nolisten", "tcp", "-noreset"),
             pass_fds=[write],
         )
@@ -106,7 +107,14 @@ class Desk:
         with os.fdopen(read) as told:
             number = told.readline().strip()
         assert number, "Xvfb did not start"
+        if len(self.monitors) > 1:
+            _part(f":{number}", [_pixels(each) for each in self.monitors])
         return f":{number}"
+
+    @property
+    def _size(self) -> str:
+        sizes = [_pixels(each) for each in self.monitors]
+        return f"{sum(wide for wide, _ in sizes)}x{max(high for _, high in sizes)}"
 
     def spawn(self, *command: str, **more: Any) -> subprocess.Popen[Any]:
         name = Path(command[0]).name
@@ -248,6 +256,22 @@ class Desk:
         seen = self.shot().crop(box).convert("RGB")
         pixels = (seen.getpixel((x, y)) for x in range(seen.width) for y in range(seen.height))
         return sum(not _far(pixel, wanted, 40) for pixel in pixels) >= least
+
+
+def _pixels(size: str) -> tuple[int, int]:
+    wide, _, high = size.partition("x")
+    return int(wide), int(high)
+
+
+def _part(name: str, sizes: list[tuple[int, int]]) -> None:
+    """Xvfb has one output: its screen is parted into monitors that it calls by our names."""
+    need(lacking("xrandr"), INSTALL)
+    left = 0
+    for place, (wide, high) in enumerate(sizes):
+        where = f"{wide}/{wide // 4}x{high}/{high // 4}+{left}+0"
+        words = ("--setmonitor", f"monitor-{place}", where, "none" if place else "screen")
+        subprocess.run(("xrandr", "-display", name, *words), capture_output=True, check=True)
+        left += wide
 
 
 def _far(one: Any, other: Any, by: int = 60) -> bool:

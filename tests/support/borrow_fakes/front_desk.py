@@ -213,9 +213,12 @@ class Client:
     async def post(self, path: str, body: dict[str, Any], scope: str = "decide") -> Answer:
         return await self.send("POST", path, json=body, headers=await self.bearer(scope))
 
-    async def events(self, *acks: str, wait: bool = False) -> dict[str, SecurityEvent]:
+    async def events(
+        self, *acks: str, wait: bool = False, presence: str = ""
+    ) -> dict[str, SecurityEvent]:
         """Verified events by jti; `acks` are sent along."""
-        body = {"ack": list(acks), "returnImmediately": not wait}
+        body: dict[str, Any] = {"ack": list(acks), "returnImmediately": not wait}
+        body |= {"urn:borrow:presence": presence} if presence else {}
         sets = (await self.post("/events", body, scope="events")).ok()["sets"]
         jwks = (await self.send("GET", "/jwks")).ok()
         keys = PublicKeys.from_jwks(jwks, "sig")

@@ -43,6 +43,7 @@ class Peer:
 
     bus: MessageBus
     told: list[tuple[str, list[Any]]] = field(default_factory=list)  # calls that it got
+    named_as: str = "Xfce Notify Daemon"
     _numbers: int = 0
 
     @classmethod
@@ -76,4 +77,7 @@ class Peer:
             self._numbers += 1
             number = message.body[1] or self._numbers
             return Message.new_method_return(message, "u", [number])
+        if message.member == "GetServerInformation":
+            told = [self.named_as, "a test", "0", "1.2"]
+            return Message.new_method_return(message, "ssss", told)
         return Message.new_method_return(message, "", [])

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from borrow.protocol.errors import BorrowError, Refused, Unavailable
 from borrow.tray import menu as menus
-from borrow.tray import quiet
-from borrow.tray.bubbles import Bubbles
+from borrow.tray import presence, quiet
+from borrow.tray.idling import idle
+from borrow.tray.native import NativeBubbles
 from borrow.tray.picture import picture
 from borrow.tray.snapshot import Snapshot, read
 
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 
     from dbus_fast import Message
 
-    from borrow.tray.ports import Daemon, Stream
+    from borrow.tray.native import Center
+    from borrow.tray.ports import Daemon, Notifier, Stream
     from borrow.tray.session_bus import SessionBus
     from borrow.tray.tasks import Spawn
     from borrow.tray.windows import Windows
@@ -52,7 +54,10 @@ def clock(at: float) -> str:
 
 @dataclass(slots=True)
 class App:
-    """`show` gives picture and menu to the icon; both may be called from the loop's thread."""
+    """`show` gives picture and menu to the icon; both may be called from the loop's thread.
+
+    `center` shows notifications where there is no session bus.
+    """
 
     daemon: Daemon
     windows: Windows
@@ -63,7 +68,10 @@ class App:
     memory: quiet.Memory = field(default_factory=quiet.Memory)
     roles: tuple[str, ...] = ()
     _paused_until: float = 0.0
-    _bubbles: Bubbles | None = None
+    center: Center | None = None
+    tells_presence: bool = True
+    _heard: presence.Heard = field(default_factory=presence.Heard)
+    _bubbles: Notifier | None = None
     _bus: SessionBus | None = None
     _spawn: Spawn | None = None
     _loop: asyncio.AbstractEventLoop | None = None
@@ -75,9 +83,10 @@ class App:
     async def run(self, bus: SessionBus | None, spawn: Spawn) -> None:
         """Until the person quits."""
         self._bus, self._spawn, self._loop = bus, spawn, asyncio.get_running_loop()
-        if bus is not None:
-            self._bubbles = Bubbles(bus, on_action=self._on_button, on_closed=self._on_closed)
+        self._bubbles = self._notifier()
+        if self._bubbles is not None:
             await self._bubbles.start()
+        if bus is not None:
             # Anybody may say so: all it does is that the screen saver is asked again.
             await bus.listen(f"type='signal',member='{UNLOCKED}'", self._on_signal)
         threading.Thread(target=self._follow, name="daemon", daemon=True).start()
@@ -94,6 +103,16 @@ class App:
                 self._stream.close()
             if self._bubbles is not None:
                 await self._bubbles.withdraw_all()
+
+    def _notifier(self) -> Notifier | None:
+        on_action, on_closed = self._on_button, self._on_closed
+        if self._bus is not None:
+            from borrow.tray.bubbles import Bubbles
+
+            return Bubbles(self._bus, on_action=on_action, on_closed=on_closed)
+        if self.center is not None:
+            return NativeBubbles(self.center, on_action=on_action, on_closed=on_closed)
+        return None
 
     # -- what the daemon tells -----------------------------------------------------------------
 
@@ -144,7 +163,9 @@ class App:
         if self._paused_until > now:
             ends.append(self._paused_until)
         waits = bool(self.known.waiting) or any(ask.needs for ask in self.known.asks)
-        turn = min(((end - now) % MINUTE + 0.2 for end in ends), default=WAKE_EVERY)
+        beats = self._bus is not None and self.tells_presence and self.known.connected
+        longest = presence.EVERY if beats else WAKE_EVERY
+        turn = min(((end - now) % MINUTE + 0.2 for end in ends), default=longest)
         return min(turn, LOCK_EVERY) if waits else turn
 
     @property
@@ -160,8 +181,9 @@ class App:
             self.show(seen, entries)
         if self._bubbles is not None:
             await self._notify(self._bubbles, now)
+        await self._beat()
 
-    async def _notify(self, bubbles: Bubbles, now: float) -> None:
+    async def _notify(self, bubbles: Notifier, now: float) -> None:
         may_need = bool(self.known.waiting or self.known.asks or self.known.grants)
         silent = self.paused or (may_need and await self._is_locked())
         plan = quiet.plan(self.known, self.memory, now, quiet=silent)
@@ -172,13 +194,33 @@ class App:
             if not await bubbles.show(bubble):  # nothing shows any here; it may come yet
                 self.memory = quiet.unshown(self.memory, bubble.key)
 
+    async def _beat(self) -> None:
+        """Say once a minute, and when it changes, whether the person is here."""
+        if self._bus is None or not self.tells_presence or not self.known.enrolled:
+            return
+        if not self.known.connected:
+            self._heard = presence.Heard()  # a new daemon knows nothing
+            return
+        locked = not self.paused and await self._is_locked()
+        quiet_for = None if self.paused or locked else await idle(self._bus)
+        state = presence.judge(paused=self.paused, locked=locked, idle=quiet_for)
+        now = time.monotonic()
+        if self._heard.due(state, now):
+            self._heard = presence.Heard(state, now)
+            self._do(self._tell_presence(state))
+
+    async def _tell_presence(self, state: presence.State) -> None:
+        with contextlib.suppress(BorrowError):  # an older daemon knows no such call
+            await self._post("/v1/presence", {"state": state})
+
     def _on_signal(self, message: Message) -> None:
         if message.member == UNLOCKED and str(message.interface).endswith(".ScreenSaver"):
             self._wake.set()
 
     async def _is_locked(self) -> bool:
         """What screen savers say; a desktop without one has no lock that we could see."""
-        assert self._bus is not None  # noqa: S101  set by run
+        if self._bus is None:
+            return False  # macOS and Windows keep notifications from a locked screen themselves
         for name in SCREEN_SAVERS:
             if not await self._bus.owner(name):
                 continue

@@ -2,7 +2,7 @@
 
 The body is markup, so every line is escaped. A signal counts only if it comes from the program
 that owns the name and took our notification (abuse case A55). There are two buttons, *Review…* and
-*Deny*, and neither grants.
+*Deny*, and neither grants; a click beside them reviews.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from dbus_fast import Variant
 
 from borrow.protocol.errors import Unavailable
-from borrow.tray.quiet import DENY, REVIEW
+from borrow.tray.quiet import LABELS, LINES, ONE_PLACE, REVIEW, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,12 +28,10 @@ logger = logging.getLogger(__name__)
 
 NAME: Final = "org.freedesktop.Notifications"
 PATH: Final = "/org/freedesktop/Notifications"
-LINES: Final = 3  # of the body; some desktops cut at four
-LINE: Final = 120  # characters
-PASSING: Final = "passing"  # the one place of all that pass
-LABELS: Final = {REVIEW: "Review…", DENY: "Deny"}
 _LOW, _NORMAL, _CRITICAL = 0, 1, 2
 _FOR_EVER, _BY_DESKTOP = 0, -1
+DEFAULT: Final = "default"  # what a click on the notification itself does; some have no buttons
+_DRAWS_DEFAULT: Final = "Xfce"  # in the name of the one that would draw it as a third button
 
 
 class Bubbles:
@@ -51,6 +49,7 @@ class Bubbles:
         self._on_closed = on_closed
         self._numbers: dict[str, int] = {}  # by key
         self._owner = ""
+        self._clicks: tuple[str, bool] = "", False  # of which owner, whether a click is an action
 
     async def start(self) -> None:
         def on_owner(owner: str) -> None:
@@ -63,12 +62,13 @@ class Bubbles:
 
     async def show(self, bubble: Bubble) -> bool:
         """False if nothing shows notifications here."""
-        # No `default` among them: some desktops draw it as a third button.
         actions = [word for each in bubble.buttons for word in (each, LABELS[each])]
+        if REVIEW in bubble.buttons and await self._takes_clicks():
+            actions = [DEFAULT, LABELS[REVIEW], *actions]
         within = _FOR_EVER if bubble.urgent else _BY_DESKTOP
-        key = PASSING if bubble.passing else bubble.key  # what passes makes way for the next
+        key = ONE_PLACE if bubble.passing else bubble.key  # what passes makes way for the next
         number = self._numbers.get(key, 0)
-        title, body = _plain(bubble.title), body_of(bubble.lines)
+        title, body = plain(bubble.title), body_of(bubble.lines)
         words = ("Borrow", number, "", title, body, actions, _hints(bubble), within)
         try:
             told = await self._bus.call(NAME, PATH, NAME, "Notify", "susssasa{sv}i", *words)
@@ -102,6 +102,8 @@ class Bubbles:
             return
         match message.member, message.body:
             case "ActionInvoked", [int(number), str(action)]:
+                # Sent only where it was offered, and it opens a window: it decides nothing.
+                action = REVIEW if action == DEFAULT else action
                 if (key := self._key(number)) and action in LABELS:
                     self._on_action(key, action)
             case "NotificationClosed", [int(number), int()]:
@@ -110,6 +112,19 @@ class Bubbles:
                     self._on_closed(key)
             case _:
                 return
+
+    async def _takes_clicks(self) -> bool:
+        """mako and dunst draw no buttons: there a click is the only way to the question."""
+        if self._owner and self._clicks[0] == self._owner:
+            return self._clicks[1]
+        try:
+            told = await self._bus.call(NAME, PATH, NAME, "GetServerInformation")
+        except Unavailable:
+            return False
+        name = told[0] if told and isinstance(told[0], str) else ""
+        self._owner = self._owner or await self._bus.owner(NAME)  # started by that very call
+        self._clicks = self._owner, bool(name) and _DRAWS_DEFAULT not in name
+        return self._clicks[1]
 
     def _key(self, number: int) -> str:
         return next((key for key, each in self._numbers.items() if each == number), "")
@@ -123,10 +138,5 @@ def _hints(bubble: Bubble) -> dict[str, Variant]:
 
 def body_of(lines: tuple[str, ...]) -> str:
     """Markup that shows exactly `lines`, at most three."""
-    kept = [_plain(line) for line in lines[:LINES]]
+    kept = [plain(line) for line in lines[:LINES]]
     return "\n".join(html.escape(line, quote=False) for line in kept)
-
-
-def _plain(line: str) -> str:
-    one = " ".join(line.split())
-    return one if len(one) <= LINE else one[: LINE - 1] + "…"

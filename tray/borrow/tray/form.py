@@ -129,7 +129,7 @@ def asking(entry: Mapping[str, Any], *, extends: str = "") -> Form:
     who = {"auto": "the policy, at once", "self": "you", "peer": "another person"}
     facts = [
         ("role", name),
-        ("is", text(entry.get("arn"))),
+        ("AWS role", text(entry.get("arn"))),
         ("account", text(entry.get("account"))),
         ("tier", text(entry.get("tier"))),
         ("answered by", who.get(str(entry.get("mode")), text(entry.get("mode")))),
@@ -222,7 +222,7 @@ def _facts(one: Mapping[str, Any], now: float, *, mine: bool) -> Pairs:
     told = [
         ("asked by", text(one.get("person")) + (" (you)" if mine else "")),
         ("role", ", ".join(known)),
-        ("is", text(one.get("arn"))),
+        ("AWS role", text(one.get("arn"))),
         ("for", show_duration(seconds) + (f", by the rule {rule}" if rule else "")),
         ("extends", text(one.get("extends"))),
         ("a yes takes", _takes(one) if one.get("every") is True else ""),

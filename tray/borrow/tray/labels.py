@@ -8,7 +8,7 @@ from borrow.protocol.durations import show_duration
 from borrow.protocol.text import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 Pairs: TypeAlias = tuple[tuple[str, str], ...]
 
@@ -37,13 +37,17 @@ def claims(one: Mapping[str, Any]) -> Pairs:
     return tuple((label, value) for label, value in told if value)
 
 
-def role_line(role: Mapping[str, Any]) -> str:
-    """`prod-admin   sensitive  you  1h`"""
+def role_table(roles: Sequence[Mapping[str, Any]]) -> tuple[str, tuple[str, ...]]:
+    """A heading and a line for each: `prod-admin  sensitive  another person  1h`."""
     who = {"auto": "at once", "self": "you", "peer": "another person"}
-    longest = whole(role.get("max"))
-    parts = (text(role.get("tier")), who.get(str(role.get("mode")), ""))
-    name = text(role.get("name"))
-    return f"{name:<22} {parts[0]:<10} {parts[1]:<15}" + (show_duration(longest) if longest else "")
+    rows = [("role", "tier", "answered by", "at most")]
+    for role in roles:
+        longest = whole(role.get("max"))
+        by, last = who.get(str(role.get("mode")), ""), show_duration(longest) if longest else ""
+        rows.append((text(role.get("name")), text(role.get("tier")), by, last))
+    wide = [max(len(row[column]) for row in rows) for column in range(3)]
+    told = ["  ".join([*map(str.ljust, row, wide), row[3]]).rstrip() for row in rows]
+    return told[0], tuple(told[1:])
 
 
 def text(value: object) -> str:

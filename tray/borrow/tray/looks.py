@@ -1,6 +1,7 @@
-"""Light or dark, and how large the text is, as the desktop says. `judge` is pure, `Asked` looks.
+"""Light or dark, how large the text is, and where, as the desktop says. `judge` is pure, `Asked`
+looks.
 
-Tk knows neither: it takes the screen's own density and one light theme. Where nothing says
+Tk knows none of it: it takes the screen's own density and one light theme. Where nothing says
 otherwise, it is light and not enlarged. BORROW_THEME and BORROW_TEXT_SCALE decide over all.
 """
 
@@ -11,18 +12,22 @@ import re
 import shutil
 import subprocess
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from borrow.tray import screens
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from borrow.tray.screens import Monitor
 
 WITHIN: Final = 0.25  # seconds for the desktop's own tools, from their start: they run beside us
 _LEAST, _MOST = 0.8, 4.0
 _ASKED: Final = {
     "scheme": ("gsettings", "get", "org.gnome.desktop.interface", "color-scheme"),
-    "resources": ("xrdb", "-query"),
+    "text": ("gsettings", "get", "org.gnome.desktop.interface", "text-scaling-factor"),
 }
 _SETTINGS: Final = (
     "gtk-4.0/settings.ini",
@@ -33,11 +38,15 @@ _SETTINGS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Looks:
-    """`dpi` 0: as the screen says. `factor` multiplies what comes of that."""
+    """`dpi` 0: as the screen says. `factor` multiplies what comes of that.
+
+    `monitors`: none where they cannot be told apart.
+    """
 
     dark: bool = False
     dpi: float = 0.0
     factor: float = 1.0
+    monitors: tuple[Monitor, ...] = ()
 
     def scale(self, screen_dpi: float) -> float:
         """By how much text is enlarged on a screen for which Tk assumes `screen_dpi`."""
@@ -46,10 +55,16 @@ class Looks:
 
 
 def judge(environ: Mapping[str, str], told: Mapping[str, str]) -> Looks:
-    """`told`: `scheme` and `resources` of the desktop's tools, `settings` of its files."""
-    dpi = re.search(r"^Xft\.dpi:\s*([\d.]+)", told.get("resources", ""), re.MULTILINE)
-    factor = _number(environ.get("BORROW_TEXT_SCALE") or environ.get("GDK_DPI_SCALE") or "1")
-    return Looks(_is_dark(environ, told), _number(dpi[1]) if dpi else 0.0, factor or 1.0)
+    """`told`: `scheme` and `text` of GNOME's settings, `dpi` of the display, `settings` of files.
+
+    A desktop that sets Xft.dpi has multiplied it with its own text scale already.
+    """
+    dpi = _number(told.get("dpi", ""))
+    if chosen := _number(environ.get("BORROW_TEXT_SCALE", "")):
+        return Looks(_is_dark(environ, told), 0.0, chosen)
+    factor = _number(environ.get("GDK_DPI_SCALE") or "1") or 1.0
+    scale = 1.0 if dpi else _number(told.get("text", "")) or 1.0
+    return Looks(_is_dark(environ, told), dpi, factor * scale)
 
 
 def _is_dark(environ: Mapping[str, str], told: Mapping[str, str]) -> bool:
@@ -89,7 +104,9 @@ class Asked:
         }
 
     def looks(self) -> Looks:
-        told = {"settings": self._settings()}
+        display = self._environ.get("DISPLAY", "")
+        seen = screens.look(display) if display else screens.Seen()
+        told = {"settings": self._settings(), "dpi": seen.dpi}
         for name, child in self._running.items():
             try:
                 left = max(0.01, self._until - time.monotonic())
@@ -97,7 +114,7 @@ class Asked:
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.communicate()
-        return judge(self._environ, told)
+        return replace(judge(self._environ, told), monitors=seen.monitors)
 
     def _settings(self) -> str:
         home = Path(self._environ.get("HOME") or "/nonexistent")

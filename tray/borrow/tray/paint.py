@@ -11,6 +11,8 @@ from functools import partial
 from tkinter import Canvas, Tk, font, ttk
 from typing import TYPE_CHECKING, Any, Final
 
+from borrow.tray import screens
+
 if TYPE_CHECKING:
     from borrow.tray.labels import Pairs
     from borrow.tray.looks import Looks
@@ -46,7 +48,6 @@ DARK: Final = {
     "focus": "#7fb0ff",
 }
 _WIDTH: Final = 560  # pixels of the text at scale 1
-_FRAME: Final = 90  # pixels left to the desktop: a panel and a title bar
 
 
 class Paint:
@@ -56,13 +57,37 @@ class Paint:
         self.root = root
         self.colours = DARK if looks.dark else LIGHT
         self.scale = looks.scale(root.winfo_fpixels("1i"))
-        self.most_high = root.winfo_screenheight() - _FRAME
-        self.width = min(self.px(_WIDTH), root.winfo_screenwidth() - self.px(40) - 40)
+        whole = screens.Monitor(0, 0, root.winfo_screenwidth(), root.winfo_screenheight())
+        self._several = len(looks.monitors) > 1
+        self._monitor = screens.monitor_at(looks.monitors or [whole], *root.winfo_pointerxy())
+        self.most_high = self._monitor.most_high
+        self.width = min(self.px(_WIDTH), self._monitor.width - self.px(40) - 40)
         self._fonts()
         self._style(ttk.Style(root))
 
     def px(self, size: int) -> int:
         return round(size * self.scale)
+
+    def appear(self) -> None:
+        """Show the finished window: with several monitors whole on the pointer's, not between two.
+
+        On a single one the window manager knows best what else stands there.
+        """
+        root = self.root
+        root.update_idletasks()
+        if self._several:
+            x, y = screens.place(self._monitor, root.winfo_reqwidth(), root.winfo_reqheight())
+            root.geometry(f"+{x}+{y}")
+        root.deiconify()
+
+    def stay_inside(self) -> None:
+        """A window that has grown goes up by what would be below its monitor."""
+        root = self.root
+        root.update_idletasks()
+        x, y = root.winfo_rootx(), root.winfo_rooty()
+        over = y + root.winfo_reqheight() - self._monitor.bottom
+        if over > 0 and root.winfo_ismapped() and not self._monitor.distance(x, y):
+            root.geometry(f"+{root.winfo_x()}+{max(self._monitor.top, root.winfo_y() - over)}")
 
     def _fonts(self) -> None:
         for name in font.names(self.root):
@@ -153,9 +178,9 @@ class Paint:
             box, text=drawable(text), style=style, wraplength=self.width, justify="left", **more
         )
 
-    def pairs(self, box: Any, pairs: Pairs) -> None:
-        """Two columns; the first is as wide as the widest label, in any block."""
-        first = self.base.measure("denied before")
+    def pairs(self, box: Any, pairs: Pairs, *, inset: int = 0) -> None:
+        """Two columns; the second begins at one line in any block, `inset` pixels into the box."""
+        first = self.base.measure("denied before") - inset
         box.columnconfigure(0, minsize=first)
         for row, (label, value) in enumerate(pairs):
             name = ttk.Label(box, text=drawable(label), style="Faint.TLabel", wraplength=first)

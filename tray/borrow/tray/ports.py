@@ -1,4 +1,6 @@
-"""What the desktop needs of the daemon's control socket; the command line brings the client."""
+"""What the tray needs: the daemon's control socket, whose client the command line brings, and
+whatever shows notifications on this system.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from borrow.tray.quiet import Bubble
 
 
 class Stream(Protocol):
@@ -20,3 +24,12 @@ class Daemon(Protocol):
     def post(self, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]: ...
     def stream(self, path: str, body: Mapping[str, Any]) -> Stream: ...
     def follow(self, path: str) -> Stream: ...
+
+
+class Notifier(Protocol):
+    """`show` is False where nothing shows notifications. Nothing here raises for that."""
+
+    async def start(self) -> None: ...
+    async def show(self, bubble: Bubble) -> bool: ...
+    async def withdraw(self, key: str) -> None: ...
+    async def withdraw_all(self) -> None: ...

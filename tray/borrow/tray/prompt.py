@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
+from borrow.protocol.durations import show_duration
 from borrow.protocol.errors import Needs, Refused, Unavailable, Untrusted
 from borrow.protocol.halves import read_halves, sentence, still_missing
 from borrow.protocol.text import shown
@@ -167,15 +168,13 @@ class Waiting:
         words = text(last.get("words"))
         people = [shown(each, 60) for each in texts(last.get("asked"))]
         watched = mapping(last.get("seen"))
-        seen = [shown(each, 60) for each in texts(watched.get("seen"))]
-        looking = [shown(each, 60) for each in texts(watched.get("looking"))]
         halves = [sentence(each) for each in read_halves(watched.get("halves"))]
         told = [
             *halves,
             f"{words}: they see the same number and words" if self.number and peer else "",
             "type this number where you say yes" if self.number and not peer else "",
             f"asked: {_few(people)}" if peer and people else "",
-            f"looking now: {_few(looking)}" if looking else f"seen by: {_few(seen)}" * bool(seen),
+            " · ".join(_eyes(watched)) if peer else "",
             self.request,
         ]
         return tuple(each for each in told if each)
@@ -183,6 +182,18 @@ class Waiting:
     @property
     def expires_at(self) -> float:
         return float(whole(self.last.get("expires_at")))
+
+
+def _eyes(watched: Mapping[str, Any]) -> Iterator[str]:
+    """`seen by 2`, `ann@example.com is looking`, `usually 38s`: what there is of it."""
+    seen, looking = texts(watched.get("seen")), texts(watched.get("looking"))
+    usual = whole(watched.get("usual_wait"))
+    if seen:
+        yield f"seen by {len(seen)}"
+    if looking:
+        yield f"{_few([shown(each, 60) for each in looking])} is looking"
+    if usual > 0:
+        yield f"usually answered in {show_duration(usual)}"
 
 
 def _few(people: list[str]) -> str:

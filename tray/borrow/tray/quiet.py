@@ -26,6 +26,10 @@ ENDS: Final = "ends:"  # a grant's key is ENDS + its id
 NEEDS: Final = "needs:"
 REVIEW: Final = "review"
 DENY: Final = "deny"
+LABELS: Final = {REVIEW: "Review…", DENY: "Deny"}
+LINES: Final = 3  # of the body; some desktops cut at four
+LINE: Final = 120  # characters
+ONE_PLACE: Final = "passing"  # the key under which all that passes makes way for the next
 
 # Kinds of notice that are told in passing; the rest stands in the menu.
 PASSING: Final = {
@@ -202,3 +206,9 @@ def _needed(ask: Ask) -> Bubble:
         buttons=(REVIEW,),
         urgent=True,
     )
+
+
+def plain(line: str) -> str:
+    """In one row, cut to `LINE`."""
+    one = " ".join(line.split())
+    return one if len(one) <= LINE else one[: LINE - 1] + "…"

@@ -1,8 +1,8 @@
 """`borrow tray`: pystray on the main thread, on Linux with our own backend.
 
 `PYSTRAY_BACKEND` chooses another of pystray's backends (gtk, appindicator); then there are no
-notifications of ours and only the menu. macOS and Windows use pystray's own; that is wired and has
-not been tried.
+notifications of ours and only the menu. macOS and Windows use pystray's own, and their own
+notifications (`native`); that is wired and has not been tried.
 """
 
 from __future__ import annotations
@@ -30,8 +30,10 @@ INSTALL = "pip install 'borrow[tray]'"
 def run(daemon: Daemon, *, prompt: Sequence[str], start_daemon: Callable[[], object]) -> None:
     """Until the person quits or the desktop session ends. `prompt` is `borrow prompt`'s command."""
     pystray = load_pystray()
+    from borrow.tray import presence
     from borrow.tray.app import App
     from borrow.tray.drawing import draw
+    from borrow.tray.native import center_here
     from borrow.tray.picture import picture
     from borrow.tray.snapshot import Snapshot
 
@@ -39,10 +41,20 @@ def run(daemon: Daemon, *, prompt: Sequence[str], start_daemon: Callable[[], obj
     icon: Any = None
 
     def show(seen: Picture, entries: tuple[Entry, ...]) -> None:
-        icon.icon, icon.title = draw(seen), seen.title
-        icon.menu = menu_of(entries, app.act, app.activate, pystray)
+        def change() -> None:
+            icon.icon, icon.title = draw(seen), seen.title
+            icon.menu = menu_of(entries, app.act, app.activate, pystray)
 
-    app = App(daemon, windows, show, start_daemon)
+        on_main(change)
+
+    app = App(
+        daemon,
+        windows,
+        show,
+        start_daemon,
+        center=center_here(sys.platform),
+        tells_presence=not presence.is_off(os.environ),
+    )
     first = picture(Snapshot(), 0.0)
     kind = backend(pystray)
     icon = kind("borrow", draw(first), first.title, pystray.Menu(), sni_beside=app.run)
@@ -123,16 +135,17 @@ def _beside(kind: Any) -> Any:
             finally:
                 self.stop()
 
-        def update_menu(self) -> None:
-            """On macOS only the main thread may touch it: elsewhere the process is killed."""
-            if sys.platform == "darwin":
-                from PyObjCTools import AppHelper  # type: ignore[import-not-found]  # macOS only
-
-                AppHelper.callAfter(super().update_menu)
-            else:
-                super().update_menu()
-
     return Icon
+
+
+def on_main(change: Callable[[], None], platform: str = sys.platform) -> None:
+    """On macOS only the main thread may touch icon and menu: elsewhere the process is killed."""
+    if platform == "darwin":
+        from PyObjCTools import AppHelper  # type: ignore[import-not-found]  # macOS only
+
+        AppHelper.callAfter(change)
+    else:
+        change()
 
 
 def first_of(group: BaseException) -> BaseException:

@@ -45,6 +45,8 @@ def open_root() -> Tk:
     except TclError as exc:
         raise NotHere("the display cannot be opened") from exc
     root.withdraw()  # until it is whole
+    if root.tk.call("tk", "windowingsystem") == "x11":
+        root.wm_attributes("-type", "dialog")  # it floats where windows are tiled (sway, i3)
     return root
 
 
@@ -71,7 +73,7 @@ class Window:
         self._bind()
 
     def run(self) -> Ended:
-        self._root.deiconify()
+        self._paint.appear()
         self._tick()
         self._take()
         if self._question.look is not None:
@@ -99,6 +101,7 @@ class Window:
         """What is above scrolls, what is below stays in sight."""
         self._root.update_idletasks()
         self._body.fit(self._paint.most_high - self._foot.winfo_reqheight())
+        self._paint.stay_inside()
 
     def _build_body(self, box: Any) -> None:
         form, paint, gap = self._form, self._paint, self._paint.px(9)
@@ -108,8 +111,9 @@ class Window:
         frame.pack(fill="x", pady=(gap, 0))
         if form.claims:
             style = "Warn.TLabelframe"
-            told = ttk.Labelframe(box, text=forms.CLAIMED, style=style, padding=paint.px(6))
-            paint.pairs(told, form.claims)
+            inset = paint.px(6)
+            told = ttk.Labelframe(box, text=forms.CLAIMED, style=style, padding=inset)
+            paint.pairs(told, form.claims, inset=inset + 2)  # and its border
             told.pack(fill="x", pady=(gap, 0))
         if form.durations and not form.cannot:
             self._build_durations(ttk.Frame(box))
@@ -204,7 +208,7 @@ class Window:
                 root.bind(f"<Alt-{key[0].lower()}>", partial(_press, button))
         root.bind("<Alt-n>", lambda event: self._close())
         for key in ("<Return>", "<KP_Enter>"):
-            root.bind_class("TButton", key, _enter)
+            root.bind_class("TButton", key, press)
             root.bind_class("TRadiobutton", key, _next)
         root.after_idle(self._focus_first)
 
@@ -357,7 +361,8 @@ class Window:
         if waiting.number:
             self._paint.label(inside, waiting.number, "Huge.TLabel").pack(pady=self._paint.px(8))
         for line in waiting.lines:
-            self._paint.label(inside, line).pack(anchor="w", pady=(self._paint.px(4), 0))
+            style = "Faint.TLabel" if line == waiting.request else "TLabel"
+            self._paint.label(inside, line, style).pack(anchor="w", pady=(self._paint.px(4), 0))
         self._say("")
 
     def _answered(self, told: str) -> None:
@@ -374,7 +379,7 @@ def _press(button: ttk.Button, event: object) -> None:
     button.invoke()
 
 
-def _enter(event: Any) -> None:
+def press(event: Any) -> None:
     event.widget.invoke()
 
 

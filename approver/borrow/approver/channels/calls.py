@@ -7,9 +7,10 @@ decided: so it does not matter by which door the answer came, nor whether a cras
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from borrow.approver import outbox
+from borrow.approver import outbox, waves
 from borrow.approver.channels import calling, handles, subscriptions
 from borrow.approver.channels.handles import HANDLE_BYTES, Handle
 from borrow.approver.outbox import Letter
@@ -18,13 +19,14 @@ from borrow.protocol.lifecycle import RequestState
 from borrow.protocol.strict import b64url
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from borrow.approver.channels.calling import Call, Kind
     from borrow.approver.outbox import Channel
     from borrow.approver.ports import MinterPort
+    from borrow.approver.presence import State
     from borrow.approver.settings import ApproverSettings
     from borrow.approver.store import Store
     from borrow.minter.port import Change, RequestView
@@ -33,6 +35,7 @@ CHANNELS: Final[tuple[Channel, ...]] = ("push", "ntfy", "hook")
 CALL: Final = "call"  # the kind of these letters
 BELL: Final = "calls"  # the subject whose bell wakes the sender
 _JTI_BYTES: Final = 16
+_AT_ONCE: Final[Mapping[str, float]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +60,30 @@ class Calls:
     def __init__(
         self,
         settings: ApproverSettings,
+        presence: Callable[[str], State | None],
         *,
         clock: Callable[[], float],
         entropy: Callable[[int], bytes],
     ) -> None:
         self._settings = settings
+        self._presence = presence
         self._clock = clock
         self._entropy = entropy
 
     async def asked(self, db: AsyncConnection, view: RequestView) -> None:
-        await self._call(db, calling.calls_for_request(view))
+        calls = calling.calls_for_request(view)
+        after = waves.delays([call.person for call in calls], self._presence)
+        await self._call(db, calls, after)
 
     async def changed(self, db: AsyncConnection, changes: Iterable[Change]) -> None:
         await self._call(db, calling.calls_for_changes(changes, self._clock()))
+
+    async def looked(self, db: AsyncConnection, view: RequestView) -> None:
+        """Somebody opened it for the first time: who was not called yet is called later."""
+        until = waves.held_until(view.asked_at, self._clock())
+        open_ones = await handles.of_subject(db, f"request:{view.request_id}")
+        subjects = [_subject(each) for each in open_ones]
+        await outbox.hold(db, subjects, CHANNELS, now=self._clock(), until=until)
 
     async def settle(self, store: Store, minter: MinterPort, busy: Callable[[str], bool]) -> None:
         """Withdraw what nobody has to answer any more. `busy(jti)`: it is being sent just now."""
@@ -89,7 +103,10 @@ class Calls:
 
     # -- inside --------------------------------------------------------------------------------
 
-    async def _call(self, db: AsyncConnection, calls: Iterable[Call]) -> None:
+    async def _call(
+        self, db: AsyncConnection, calls: Iterable[Call], after: Mapping[str, float] = _AT_ONCE
+    ) -> None:
+        """`after`: seconds that a person is called later."""
         now = self._clock()
         for call in calls:
             audiences = await self._audiences(db, call.person)
@@ -109,7 +126,7 @@ class Calls:
             spoken = Spoken(
                 await handles.add(db, opened), kind, quiet=manner != "loud", until=call.until
             )
-            await self._post(db, audiences, spoken)
+            await self._post(db, audiences, spoken, after.get(call.person, 0.0))
 
     async def _withdraw(
         self, db: AsyncConnection, handle: Handle, busy: Callable[[str], bool]
@@ -143,13 +160,14 @@ class Calls:
         db: AsyncConnection,
         audiences: Sequence[tuple[Channel, str]],
         spoken: Spoken,
+        after: float = 0.0,
     ) -> None:
         letters = [
             Letter(audience, CALL, _subject(spoken.handle), spoken.details(), channel)
             for channel, audience in audiences
         ]
         jtis = [b64url(self._entropy(_JTI_BYTES)) for _ in letters]
-        await outbox.post(db, letters, jtis=jtis, now=self._clock())
+        await outbox.post(db, letters, jtis=jtis, now=self._clock(), after=after)
 
 
 def spoken_in(details: dict[str, Any]) -> Spoken:

@@ -83,6 +83,12 @@ async def open_ones(db: AsyncConnection, kinds: Collection[str]) -> tuple[Handle
     return tuple(_handle(row) for row in rows.mappings())
 
 
+async def of_subject(db: AsyncConnection, subject: str) -> tuple[str, ...]:
+    """The open ones, whoever they are for."""
+    where = (handles.c.subject == subject) & handles.c.closed_at.is_(None)
+    return tuple((await db.execute(select(handles.c.handle).where(where))).scalars())
+
+
 async def close(db: AsyncConnection, handle: str, outcome: str, *, now: float) -> None:
     where = (handles.c.handle == handle) & handles.c.closed_at.is_(None)
     await db.execute(update(handles).where(where).values(closed_at=now, outcome=outcome))
