@@ -102,7 +102,7 @@ def _which(client: Control, what: str) -> dict[str, str]:
         )
     if not held:
         if asked := _asked(client):
-            raise WrongUse("nothing is held", hint=f"borrow return {asked[0]} drops the question")
+            raise WrongUse("nothing is held", hint=f"`borrow return {asked[0]}` drops the question")
         raise Misconfigured(
             "nothing is held", hint="`borrow` shows what you hold", state="not_held"
         )
