@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from borrow_fakes.lab import BORROW, Home, home
 
 sys.path.insert(0, str(Path(__file__).parent))
+from calling import pushes
 from desktop import tray
 from edge import build_client, cached
 from holding import held
@@ -199,6 +200,7 @@ def main() -> None:
             held(one, client)
     team_daemon()
     pages()
+    pushes()
     if has_desk():
         tray()
         prompt_visible()
